@@ -1,0 +1,211 @@
+//! The port: what a platform lends the core (design §3).
+//!
+//! One trait, because each method costs every target an implementation. A target converts
+//! requests and lends a host; it decides nothing.
+
+use crate::event::Event;
+use crate::http::{Inbound, Outbound};
+use crate::jwk::{Algorithm, PublicKey};
+use crate::memory::Memory;
+use crate::moment::Timestamp;
+
+/// The host could not do what was asked, or does not know whether it did. Always our fault, never
+/// the caller's: it becomes a 503 with `Retry-After`.
+///
+/// The reason is for the operator's log. It never reaches a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable(pub String);
+
+/// What a platform lends the core.
+///
+/// Futures carry no `Send` bound: they are `Send` where the host is `Sync`, and need not be where
+/// it is not. Every strong call ends within [`crate::limits::STORE_SECS`], with [`Unavailable`] at
+/// the latest then.
+#[expect(
+    async_fn_in_trait,
+    reason = "the core is generic over one host and never needs a `dyn` future"
+)]
+pub trait Host {
+    /// Makes a request to another server, within [`crate::limits::FETCH_SECS`].
+    async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable>;
+
+    /// Applies `batch` to `partition` whole or not at all, durably before it answers.
+    ///
+    /// Strongly consistent: every later `commit` and `read` on the partition, by any instance of
+    /// this host, sees it. `Err` means that the outcome is unknown.
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable>;
+
+    /// Reads the records of `partition` whose key starts with `prefix`, in key order, at most
+    /// [`crate::limits::BATCH_RECORDS`] of them. Strongly consistent. Expired ones are included:
+    /// expiry is the core's to judge.
+    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable>;
+
+    /// Verifies a signature of `algorithm`, which the core has checked to fit the key. `Ok(false)`
+    /// where the signature, its length or its encoding is wrong, or the key is no valid point.
+    ///
+    /// ECDSA signatures are `r || s` (RFC 7518 §3.4).
+    async fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Unavailable>;
+
+    /// Signs `message` with the zone's private key `kid`, in the form that JWS wants.
+    async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable>;
+
+    /// What this instance remembers between requests.
+    fn memory(&self) -> &Memory;
+
+    /// Takes the one event of a request. Never blocks, never fails, holds no secret and no token.
+    fn record(&self, event: &Event);
+}
+
+/// A small strongly consistent world: one session, one single-use proof, or a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// The zone's name: no partition is ever shared by two zones.
+    pub zone: String,
+    /// What kind of world it is.
+    pub kind: Kind,
+    /// Which one: a session id, a proof's hash, or the empty string for the zone itself.
+    pub id: String,
+}
+
+/// The kinds of partition. Kinds never share an id space (X20).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A session and its hops. A single-use external token lives in the session that it opens.
+    Session,
+    /// The zone: its snapshot, its wrapped keys, its bundles.
+    Zone,
+}
+
+impl Kind {
+    /// The kind's name in a store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Zone => "zone",
+        }
+    }
+}
+
+/// One record of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its name within the partition: visible ASCII.
+    pub key: String,
+    /// JSON, or the bytes of a bundle part; at most [`crate::limits::RECORD_BYTES`], except bundle
+    /// parts, which may have [`crate::limits::BUNDLE_PART_BYTES`].
+    pub value: Vec<u8>,
+    /// The record counts as absent from this instant on. A platform's sweep never comes earlier.
+    pub expires: Timestamp,
+    /// How many times it was put since it last was absent, 1 after the first. Set by the store:
+    /// what a batch says here is not read.
+    pub version: u64,
+}
+
+/// What must hold, and what is then written, as one act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// A random id. A batch whose first write is found in the store with this very id has already
+    /// been done, and is answered [`Commit::Done`]: a lost answer is not a replay.
+    pub id: String,
+    /// The instant by which expiry is judged.
+    pub now: Timestamp,
+    /// What must hold, all of it, checked in this order.
+    pub expect: Vec<Expect>,
+    /// What is written.
+    pub write: Vec<Write>,
+    /// What the index learns, at least once.
+    pub index: Vec<Entry>,
+}
+
+/// One condition on a partition. A record whose `expires` is not after the batch's `now` is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// There is no record with this key.
+    Absent(String),
+    /// There is a record with this key, and it expires at `until` or later.
+    Live {
+        /// The record's key.
+        key: String,
+        /// The earliest expiry that will do.
+        until: Timestamp,
+    },
+    /// As [`Expect::Live`], or as [`Expect::Absent`].
+    LiveOrAbsent {
+        /// The record's key.
+        key: String,
+        /// The earliest expiry that will do.
+        until: Timestamp,
+    },
+    /// The record has this version; 0 where it is absent.
+    Version {
+        /// The record's key.
+        key: String,
+        /// The version expected.
+        version: u64,
+    },
+    /// The record's version is below this one; an absent record's is 0.
+    Below {
+        /// The record's key.
+        key: String,
+        /// The first version that will not do.
+        version: u64,
+    },
+}
+
+impl Expect {
+    /// The key that the condition is about.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Absent(key)
+            | Self::Live { key, .. }
+            | Self::LiveOrAbsent { key, .. }
+            | Self::Version { key, .. }
+            | Self::Below { key, .. } => key,
+        }
+    }
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Puts the record, over a present one too.
+    Put(Record),
+    /// Puts the record unless it is present, and then leaves it as it is.
+    PutIfAbsent(Record),
+    /// Removes the record with this key, where there is one.
+    Forget(String),
+}
+
+/// One entry of the index: what lists, feeds and audit read, seconds behind at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which index: `user`, `application`, `resource` or `record`.
+    pub index: &'static str,
+    /// The value looked up by: a user's or an application's id, a resource, or the zone's name.
+    pub name: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The record it points to, in the batch's partition.
+    pub key: String,
+    /// When the entry may be forgotten.
+    pub expires: Timestamp,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Every condition held and everything is durably written.
+    Done,
+    /// The condition on this key did not hold; nothing is written.
+    Refused(String),
+    /// Others kept writing to the partition until the host's time was up; nothing is written.
+    Contended,
+}

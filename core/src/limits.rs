@@ -1,0 +1,73 @@
+//! Every limit of the service, with its reason. `tests/vectors/limits` has a case at each edge and
+//! one past it.
+
+/// Bytes of a request body: a form with two tokens of the largest size and its other fields.
+pub const BODY_BYTES: usize = 64 * 1024;
+/// Bytes of one compact JWT: twice the largest documented platform token.
+pub const TOKEN_BYTES: usize = 16 * 1024;
+/// Nesting of any JSON document from outside: platforms use five levels.
+pub const JSON_DEPTH: usize = 32;
+/// Members and elements of one JSON document from outside, all levels together.
+pub const JSON_NODES: usize = 2_048;
+/// Fields of a form: the token endpoint knows sixteen.
+pub const FORM_FIELDS: usize = 64;
+/// Bytes of a `kid`: an opaque look-up string.
+pub const KID_BYTES: usize = 256;
+/// Bytes of a subject identifier: the longest documented one is under 400.
+pub const SUBJECT_BYTES: usize = 2 * 1024;
+/// Bytes of a task id, a device id, a scope or another short name from a caller.
+pub const NAME_BYTES: usize = 256;
+/// Credentials from a session's root to a token, the token itself included (design §1).
+pub const PATH: usize = 8;
+/// Scopes of one request.
+pub const SCOPES: usize = 64;
+/// Bytes of a fetched document (key set, discovery), after decoding.
+pub const FETCH_BYTES: usize = 100 * 1024;
+/// Keys of a fetched key set.
+pub const KEYS: usize = 64;
+/// Seconds for one fetch, from connecting to the last byte.
+pub const FETCH_SECS: u64 = 5;
+/// Seconds after a fetch for an issuer's keys during which an unknown `kid` starts no other one.
+pub const KEY_COOLDOWN_SECS: i64 = 60;
+/// Seconds a fetched key set is used without asking again.
+pub const KEY_FRESH_SECS: i64 = 300;
+/// Seconds the last good key set is used while its issuer cannot be reached; then fail closed.
+pub const KEY_STALE_SECS: i64 = 24 * 3600;
+/// Seconds of difference allowed between an issuer's clock and ours.
+pub const LEEWAY_SECS: i64 = 30;
+/// Seconds a single-use claim is kept beyond the last instant its token could be accepted.
+pub const CLAIM_MARGIN_SECS: i64 = 60;
+/// Seconds a snapshot is used as it is (design §4).
+pub const SNAPSHOT_FRESH_SECS: i64 = 2;
+/// Seconds a snapshot may be used when the store does not answer (design §4).
+pub const SNAPSHOT_STALE_SECS: i64 = 5;
+/// Seconds of one strong call to the store; then it counts as unavailable.
+pub const STORE_SECS: u64 = 5;
+/// Records of one batch (design §3).
+pub const BATCH_RECORDS: usize = 24;
+/// Bytes of one record (design §3).
+pub const RECORD_BYTES: usize = 8 * 1024;
+/// Bytes of one batch (design §3).
+pub const BATCH_BYTES: usize = 64 * 1024;
+/// Denials recorded one by one in a session; further ones are counted only (design §2).
+pub const DENIALS: u64 = 256;
+/// Seconds a denial is kept where no session outlives it.
+pub const DENIAL_SECS: i64 = 24 * 3600;
+/// Bytes of one part of a stored bundle (design §4).
+pub const BUNDLE_PART_BYTES: usize = 256 * 1024;
+/// Bytes of a compiled bundle.
+pub const BUNDLE_BYTES: usize = 16 * 1024 * 1024;
+/// Policies of one bundle.
+pub const POLICIES: usize = 10_000;
+/// Bytes of one policy file.
+pub const POLICY_BYTES: usize = 4 * 1024 * 1024;
+/// Pairs of resource and scope in a task's envelope.
+pub const ENVELOPE: usize = 64;
+/// Shortest and longest life of an issued token, in seconds.
+pub const TOKEN_SECS: std::ops::RangeInclusive<i64> = 10..=86_400;
+/// Shortest and longest life of a session, in seconds.
+pub const SESSION_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
+/// Shortest RSA modulus accepted, in bits (NIST SP 800-131A).
+pub const RSA_BITS: usize = 2048;
+/// Longest RSA modulus accepted, in bits: beyond it a verification is a denial of service.
+pub const RSA_BITS_MAX: usize = 8192;
