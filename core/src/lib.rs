@@ -9,3 +9,4 @@ pub mod jwk;
 pub mod limits;
 pub mod memory;
 pub mod moment;
+pub mod presets;
