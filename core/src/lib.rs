@@ -10,3 +10,4 @@ pub mod limits;
 pub mod memory;
 pub mod moment;
 pub mod presets;
+pub mod zone;

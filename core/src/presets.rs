@@ -24,7 +24,7 @@ pub struct Preset {
     /// The `iss` values, with `{variables}`.
     pub issuer: &'static [&'static str],
     /// The hosts that only this preset may speak for: a custom issuer there would go without its
-    /// demands. One that starts with a dot stands for every name beneath it.
+    /// demands. A `*` stands for one or more labels.
     pub hosts: &'static [&'static str],
     /// The variables of the patterns, each a key of the issuer's table.
     pub vars: &'static [Var],
@@ -160,11 +160,16 @@ pub fn named(name: &str) -> Option<&'static Preset> {
     presets().iter().find(|preset| preset.name == name)
 }
 
-/// The preset that alone may speak for `host`.
-#[must_use]
-pub fn at_host(host: &str) -> Option<&'static Preset> {
-    let speaks = |own: &&str| if own.starts_with('.') { host.ends_with(*own) } else { host == *own };
-    presets().iter().find(|preset| preset.hosts.iter().any(|own| speaks(&own)))
+/// The presets that alone may speak for `host`.
+pub fn at_host(host: &str) -> impl Iterator<Item = &'static Preset> {
+    let speaks = move |own: &str| match own.split_once('*') {
+        Some((start, end)) => {
+            let rest = host.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+            rest.is_some_and(|labels| !labels.is_empty())
+        }
+        None => host == own,
+    };
+    presets().iter().filter(move |preset| preset.hosts.iter().any(|own| speaks(own)))
 }
 
 impl Refused {
@@ -180,9 +185,7 @@ impl Refused {
     /// Whether a JSON Pointer is the one refused, or lies beneath it.
     #[must_use]
     pub fn covers_pointer(&self, pointer: &str) -> bool {
-        pointer
-            .strip_prefix(self.what)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        pointer.strip_prefix(self.what).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -193,7 +196,9 @@ impl Require {
         let test = match self.demand {
             Demand::Text(text) => Test::Equals(text.into()),
             Demand::Flag(flag) => Test::Equals(flag.into()),
-            Demand::NoneOf(texts) => Test::NoneOf(texts.iter().map(|text| (*text).into()).collect()),
+            Demand::NoneOf(texts) => {
+                Test::NoneOf(texts.iter().map(|text| (*text).into()).collect())
+            }
             Demand::AbsentOr(text) => Test::AbsentOr(text.into()),
         };
         Condition { pointer: self.pointer.to_owned(), test }
@@ -298,7 +303,8 @@ mod tests {
     #[test]
     fn every_shared_issuer_is_guarded_against_custom_rows() {
         for preset in presets() {
-            let operators = preset.vars.iter().any(|var| matches!(var.form, Form::Url | Form::Host));
+            let operators =
+                preset.vars.iter().any(|var| matches!(var.form, Form::Url | Form::Host));
             assert!(operators || !preset.hosts.is_empty(), "{} guards no host", preset.name);
         }
     }

@@ -46,7 +46,7 @@ pub(super) const GITHUB_ACTIONS_GHE: Preset = Preset {
     name: "github-actions-ghe",
     platform: "GitHub Actions on GHE.com",
     issuer: &["https://token.actions.{subdomain}.ghe.com"],
-    hosts: &[".ghe.com"],
+    hosts: &["token.actions.*.ghe.com"],
     vars: &[var("subdomain", Form::Name)],
     tenant: &[],
     ..GITHUB_ACTIONS
@@ -181,7 +181,7 @@ pub(super) const SPACELIFT: Preset = Preset {
     name: "spacelift",
     platform: "Spacelift",
     issuer: &["https://{account}.app.spacelift.io"],
-    hosts: &[".app.spacelift.io"],
+    hosts: &["*.app.spacelift.io"],
     vars: &[var("account", Form::Name)],
     algorithms: &[Algorithm::RS256],
     // One token serves a whole run.

@@ -8,7 +8,7 @@ pub(super) const AWS_OUTBOUND: Preset = Preset {
     name: "aws-outbound",
     platform: "AWS outbound identity federation",
     issuer: &["https://{account}.tokens.sts.global.api.aws"],
-    hosts: &[".tokens.sts.global.api.aws"],
+    hosts: &["*.tokens.sts.global.api.aws"],
     vars: &[var("account", Form::Uuid)],
     keys: Keys::Url("{issuer}/.well-known/jwks.json"),
     // The caller picks one of the two.

@@ -32,7 +32,7 @@ pub(super) const EKS: Preset = Preset {
     name: "eks",
     platform: "Amazon EKS service accounts",
     issuer: &["https://oidc.eks.{region}.amazonaws.com/id/{cluster}"],
-    hosts: &[],
+    hosts: &["oidc.eks.*.amazonaws.com"],
     vars: &[var("region", Form::Name), var("cluster", Form::Name)],
     keys: Keys::Discovery,
     ..KUBERNETES
@@ -54,7 +54,7 @@ pub(super) const AKS: Preset = Preset {
     name: "aks",
     platform: "Azure Kubernetes Service service accounts",
     issuer: &["https://{region}.oic.prod-aks.azure.com/{tenant}/{cluster}/"],
-    hosts: &[".oic.prod-aks.azure.com"],
+    hosts: &["*.oic.prod-aks.azure.com"],
     vars: &[var("region", Form::Name), var("tenant", Form::Uuid), var("cluster", Form::Uuid)],
     keys: Keys::Url("{issuer}openid/v1/jwks"),
     ..KUBERNETES
