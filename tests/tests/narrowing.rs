@@ -4,6 +4,14 @@
 //!
 //! `WRIT_WALKS` sets the number of walks; the release run of the suite makes a million hops.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
