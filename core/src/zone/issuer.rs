@@ -91,13 +91,18 @@ fn row<'a>(id: Text<'a>, table: &Table<'a>, frame: &Frame) -> Row<'a> {
         device_claim: claim::pointer(table, "device_claim"),
     };
     table.finish();
+    let known = !base.issuers.is_empty();
     Row {
         id,
         issuers: base.issuers,
         audience,
         preset: Some(preset),
         subject: Some(subject),
-        subject_prefix: preset.subject_prefix.map(|pattern| preset::filled(pattern, &base.vars)),
+        // Without the issuer a variable is missing, and the prefix would blame the rules for it.
+        subject_prefix: preset
+            .subject_prefix
+            .filter(|_| known)
+            .map(|pattern| preset::filled(pattern, &base.vars)),
         issuer: Some(issuer),
     }
 }

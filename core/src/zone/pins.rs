@@ -26,9 +26,9 @@ pub(super) fn check(table: &Table, row: &Row, conditions: &[(At, Condition)]) {
     let mut missing = missing(preset, &compared);
     if compared.iter().all(|pointer| is_name(pointer) && !is_pin(preset, pointer)) {
         let names = names::listed(compared, "and");
-        missing.extend(preset.tenant.first().copied().map(str::to_owned));
-        missing.sort();
-        missing.dedup();
+        if missing.is_empty() && !preset.tenant.is_empty() {
+            missing.push(names::listed(preset.tenant.iter().copied(), "or"));
+        }
         let advice = match missing.is_empty() {
             true => "an id".to_owned(),
             false => missing.join(" and "),

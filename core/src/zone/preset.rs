@@ -6,7 +6,7 @@ use super::header::Frame;
 use super::names;
 use super::read::{Item, Table, Text};
 use super::url::Url;
-use crate::presets::{self, Form, Preset};
+use crate::presets::{self, Form, Preset, Var};
 
 /// An issuer's table with what its preset makes of it.
 #[derive(Debug)]
@@ -37,30 +37,28 @@ pub(super) fn read(table: &Table, frame: &Frame) -> Option<Base> {
     }
     let mut vars = BTreeMap::new();
     for var in preset.vars {
-        let value = table.text(var.name);
-        if let Some(value) = value {
-            check_var(table, frame, var.form, var.name, value);
-        }
-        match (value.map(|value| value.text).or(var.default), table.item(var.name)) {
-            (Some(value), _) => {
+        let value = match table.item(var.name) {
+            Some(_) => table.text(var.name).filter(|value| is_var(table, frame, var, *value)),
+            None => None,
+        };
+        match (value.map(|value| value.text), table.item(var.name), var.default) {
+            (Some(value), _, _) | (None, None, Some(value)) => {
                 vars.insert(var.name, value.to_owned());
             }
-            (None, None) => {
+            (None, None, None) => {
                 table.mistake(table.at, format!("preset `{}` needs `{}`", preset.name, var.name));
             }
-            // It is there and ill-typed, which has been said.
-            (None, Some(_)) => {}
+            // It is there and wrong, which has been said.
+            (None, Some(_), _) => {}
         }
     }
-    let complete = vars.len() == preset.vars.len();
-    let issuers: Vec<String> = match complete {
-        true => preset.issuer.iter().map(|pattern| filled(pattern, &vars)).collect(),
-        false => Vec::new(),
-    };
-    if let Some(issuer) = issuers.first() {
-        check_issuer(table, frame, preset, Text { text: issuer, at: table.at });
+    if vars.len() != preset.vars.len() {
+        return Some(Base { preset, issuers: Vec::new(), vars });
     }
+    let issuers: Vec<_> = preset.issuer.iter().map(|pattern| filled(pattern, &vars)).collect();
     if let Some(issuer) = issuers.first() {
+        let at = preset.vars.iter().find_map(|var| table.item(var.name)).map(|item| item.at);
+        check_issuer(table, frame, preset, Text { text: issuer, at: at.unwrap_or(table.at) });
         vars.insert("issuer", issuer.clone());
     }
     Some(Base { preset, issuers, vars })
@@ -104,15 +102,17 @@ fn check_issuer(table: &Table, frame: &Frame, preset: &Preset, issuer: Text) {
     }
 }
 
-fn check_var(table: &Table, frame: &Frame, form: Form, name: &str, value: Text) {
-    let shown = names::shown(value.text);
+/// Whether a variable's value is what it must be; a mistake where it is not.
+fn is_var(table: &Table, frame: &Frame, var: &Var, value: Text) -> bool {
+    let (name, shown) = (var.name, names::shown(value.text));
     let everybody = ["common", "organizations", "consumers", "{tenantid}", CONSUMERS];
     if name == "tenant" && everybody.contains(&value.text) {
         let message =
             format!("`tenant` `{shown}` stands for other people's tenants: name your own");
-        return table.mistake(value.at, message);
+        table.mistake(value.at, message);
+        return false;
     }
-    let wrong = match form {
+    let wrong = match var.form {
         Form::Name if is_name(value.text) => None,
         Form::Name => Some("must be 1 to 128 letters, digits, `.`, `_` and `-`"),
         Form::Host => match Url::fetched(&format!("https://{}", value.text), frame.loopback) {
@@ -128,6 +128,7 @@ fn check_var(table: &Table, frame: &Frame, form: Form, name: &str, value: Text) 
     if let Some(wrong) = wrong {
         table.mistake(value.at, format!("`{name}` `{shown}` {wrong}"));
     }
+    wrong.is_none()
 }
 
 fn is_name(text: &str) -> bool {
