@@ -1,3 +1,5 @@
 //! Writ as a native service: what this platform lends the core, and the server around it.
 
 pub mod crypto;
+
+pub mod store;
