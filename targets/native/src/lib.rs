@@ -3,3 +3,5 @@
 pub mod crypto;
 
 pub mod store;
+
+pub mod fetch;

@@ -242,7 +242,7 @@ async fn writes_of_one_batch_follow_each_other(world: &World<'_, impl Strong>) {
 async fn reads_are_sorted_limited_and_by_prefix(world: &World<'_, impl Strong>) {
     for keys in [&["hop/2", "hop/10", "ho", "hop0"][..], &["hop/~", "hop", "open"][..]] {
         let writes = keys.iter().map(|key| put(key, "1")).collect();
-        world.commit(batch(keys[0], vec![], writes)).await;
+        world.commit(batch(&format!("{} keys", keys.len()), vec![], writes)).await;
     }
     let keys = async |prefix| {
         world.read(prefix).await.into_iter().map(|record| record.key).collect::<Vec<_>>()
