@@ -22,19 +22,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         path: directory.join("store-load.db"),
         max_bytes: None,
     })?);
-    for callers in [1, 8, 64, 256] {
+    for (base, callers) in
+        [(1_900_000_000, 1), (1_900_000_010, 8), (1_900_000_020, 64), (1_900_000_030, 256)]
+    {
         let before = cpu()?;
+        let began = tokio::time::Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for caller in 0..callers {
             let store = Arc::clone(&store);
             tasks.spawn(async move {
                 let mut done = 0_u64;
-                let end = tokio::time::Instant::now() + Duration::from_secs(3);
-                while tokio::time::Instant::now() < end {
+                while began.elapsed() < Duration::from_secs(3) {
+                    let now = Timestamp(base).plus(began.elapsed().as_secs().cast_signed());
                     let id = base64url(&sha256(format!("{callers} {caller} {done}").as_bytes()));
                     let partition =
                         Partition { zone: "prod".into(), kind: Kind::Session, id: id.clone() };
-                    store.commit(&partition, exchange(&id)).await.map_err(|error| error.0)?;
+                    store.commit(&partition, exchange(&id, now)).await.map_err(|error| error.0)?;
                     done += 1;
                 }
                 Ok::<u64, String>(done)
@@ -44,15 +47,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         for done in tasks.join_all().await {
             total += done?;
         }
-        let spent = (cpu()? - before) / total.max(1);
-        println!("{callers:>4} callers: {:>6} commits/s, {spent:>4} µs CPU each", total / 3);
+        let after = cpu()?;
+        let [user, system] = [0, 1].map(|part| (after[part] - before[part]) / total.max(1));
+        println!(
+            "{callers:>4} callers: {:>6} commits/s, {user:>4} + {system} µs CPU each (user + system)",
+            total / 3
+        );
     }
     store.close().await.map_err(|error| error.0)?;
     Ok(())
 }
 
-fn exchange(id: &str) -> Batch {
-    let now = Timestamp(1_900_000_000);
+fn exchange(id: &str, now: Timestamp) -> Batch {
     let expires = now.plus(3_600);
     let put = |key: &str, bytes| {
         Write::Put(Record { key: key.into(), value: vec![b'v'; bytes], expires, version: 0 })
@@ -64,6 +70,8 @@ fn exchange(id: &str) -> Batch {
         key: "hop/0123456789abcdefghijkl".into(),
         expires,
     };
+    // Users and applications come back; sessions do not.
+    let first = id.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let absent = |key: &str| Expect::Absent(key.into());
     Batch {
         id: id.into(),
@@ -77,18 +85,21 @@ fn exchange(id: &str) -> Batch {
         ],
         write: vec![put("opened", 200), put("hop/0123456789abcdefghijkl", 600), put("spent", 40)],
         index: vec![
-            entry("user", id),
-            entry("application", "https://agents.example/deployer"),
+            entry("user", &format!("https://login.example|user-{:04}", first % 5_000)),
+            entry("application", &format!("https://agents.example/{:02}", first % 20)),
             entry("record", "prod"),
         ],
     }
 }
 
-/// CPU time of this process so far, in microseconds.
-fn cpu() -> Result<u64, Box<dyn Error>> {
+/// CPU time of this process so far, user and system, in microseconds.
+fn cpu() -> Result<[u64; 2], Box<dyn Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat.rsplit_once(')').ok_or("stat has another form")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
-    // User and system time, in the kernel's hundredths of a second.
-    Ok(ticks.sum::<Result<u64, _>>()? * 10_000)
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || -> Result<u64, Box<dyn Error>> {
+        // In the kernel's hundredths of a second.
+        Ok(fields.next().ok_or("stat is too short")?.parse::<u64>()? * 10_000)
+    };
+    Ok([next()?, next()?])
 }

@@ -162,6 +162,6 @@ const PUT_IF_ABSENT: &str =
 
 const FORGET: &str = "DELETE FROM record WHERE id = ?1 AND key = ?2 AND kind = ?3 AND zone = ?4";
 
-// An entry that is there already is the same entry.
-const ENTER: &str = "INSERT OR REPLACE INTO entry
+// Nothing is looked up here: a batch is applied once, so its entries are new.
+const ENTER: &str = "INSERT INTO entry
     (zone, name, value, at, kind, id, key, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";

@@ -192,9 +192,9 @@ fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
 
 /// One entry for each version of the schema; an entry never changes once released.
 ///
-/// `record` has an ordinary row id, so that rows are appended and only short index entries land in
-/// random places: session ids are hashes. `value` comes last, because a condition reads the columns
-/// before it. Nothing lists `entry` by row, so it is its own index.
+/// Both tables have ordinary row ids, so that rows are appended and only short index entries land in
+/// random places: session ids are hashes, and every page that a commit touches is written twice, to
+/// the log and to the file. `value` comes last, because a condition reads the columns before it.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE record (
         zone    TEXT NOT NULL,
@@ -217,9 +217,9 @@ const MIGRATIONS: &[&str] = &["
         kind     TEXT NOT NULL,
         id       TEXT NOT NULL,
         key      TEXT NOT NULL,
-        expires  INTEGER NOT NULL,
-        PRIMARY KEY (zone, name, value, at, kind, id, key)
-    ) STRICT, WITHOUT ROWID;
+        expires  INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX entry_name ON entry (zone, name, value, at);
     CREATE INDEX entry_expires ON entry (expires);
 "];
 

@@ -167,6 +167,5 @@ const MARGIN_SECS: i64 = 3_600;
 const SWEEP_RECORDS: &str = "DELETE FROM record WHERE rowid IN
     (SELECT rowid FROM record WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
 
-const SWEEP_ENTRIES: &str = "DELETE FROM entry WHERE (zone, name, value, at, kind, id, key) IN
-    (SELECT zone, name, value, at, kind, id, key FROM entry
-     WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
+const SWEEP_ENTRIES: &str = "DELETE FROM entry WHERE rowid IN
+    (SELECT rowid FROM entry WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
