@@ -23,10 +23,13 @@ pub mod moment;
 pub mod own;
 pub mod parties;
 pub mod policy;
+pub mod presets;
 pub mod publish;
 pub mod refusal;
 pub mod secret;
 pub mod session;
 pub mod strict;
 pub mod token;
+pub mod zone;
+
 pub use handle::handle;

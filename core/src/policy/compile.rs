@@ -88,12 +88,6 @@ impl Policies {
     pub(super) fn candidates(&self, principal: &EntityUid, resource: &EntityUid) -> Arc<PolicySet> {
         self.index.candidates(principal, resource)
     }
-
-    /// Every policy, as one set: what the index must agree with.
-    #[cfg(test)]
-    pub(super) fn all(&self) -> PolicySet {
-        PolicySet::from_policies(self.index.buckets.values().flatten().cloned()).unwrap()
-    }
 }
 
 /// A policy under its own name, `file/id`, and the file it came from.
@@ -342,4 +336,69 @@ impl Index {
 /// Whether a policy permits.
 pub(super) fn permits(policy: &Policy) -> bool {
     policy.effect() == Effect::Permit
+}
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::{Authorizer, Context, Request};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One policy over four applications and four resources, each of which a scope may name.
+    fn policy(number: usize) -> impl Strategy<Value = String> {
+        (any::<bool>(), 0..9_usize, 0..9_usize).prop_map(move |(permit, principal, resource)| {
+            let scope = |variable: &str, kind: &str, choice: usize| match choice {
+                0 => variable.to_owned(),
+                1..=4 => format!("{variable} == {kind}::\"{choice}\""),
+                5..=6 => format!("{variable} in {kind}::\"{}\"", choice - 4),
+                7 => format!("{variable} is {kind}"),
+                _ => format!("{variable} is {kind} in {kind}::\"3\""),
+            };
+            format!(
+                "@id(\"p{number}\") {} ({}, action, {}) when {{ context.depth < 3 }};",
+                if permit { "permit" } else { "forbid" },
+                scope("principal", "Application", principal),
+                scope("resource", "Resource", resource),
+            )
+        })
+    }
+
+    fn policies() -> impl Strategy<Value = Vec<Policy>> {
+        let numbered: Vec<_> = (0..12).map(policy).collect();
+        numbered.prop_map(|texts| {
+            let parse = |(number, text): (usize, String)| {
+                Policy::parse(Some(PolicyId::new(format!("p{number}"))), text).unwrap()
+            };
+            texts.into_iter().enumerate().map(parse).collect()
+        })
+    }
+
+    proptest! {
+        /// Decision and determining policies are those of the full set, for every scope.
+        #[test]
+        fn the_index_agrees_with_the_full_set(policies in policies(), depth in 0..6_i64) {
+            let all = PolicySet::from_policies(policies.iter().cloned()).unwrap();
+            let index = Index::new(policies.into_iter());
+            for principal in 1..=5 {
+                for resource in 1..=5 {
+                    let uid = |kind: &str, id: i32| format!("{kind}::\"{id}\"").parse::<EntityUid>().unwrap();
+                    let (principal, resource) = (uid("Application", principal), uid("Resource", resource));
+                    let depth = RestrictedExpression::new_long(depth);
+                    let context = Context::from_pairs([("depth".to_owned(), depth)]).unwrap();
+                    let action = "Action::\"credentials:issue\"".parse().unwrap();
+                    let candidates = index.candidates(&principal, &resource);
+                    let request =
+                        Request::new(principal, action, resource, context, None).unwrap();
+                    let answer = |set: &PolicySet| {
+                        let answer = Authorizer::new().is_authorized(&request, set, &Entities::empty());
+                        let reasons: BTreeSet<String> =
+                            answer.diagnostics().reason().map(ToString::to_string).collect();
+                        (answer.decision(), reasons, answer.diagnostics().errors().count())
+                    };
+                    prop_assert_eq!(answer(&candidates), answer(&all));
+                }
+            }
+        }
+    }
 }
