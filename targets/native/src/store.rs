@@ -143,12 +143,9 @@ async fn ask<T, A>(
 /// A batch beyond a limit would work here and fail on another platform, so it fails here too. The
 /// zone partition may hold bundle parts, which are larger.
 fn within_limits(partition: &Partition, batch: &Batch) -> Result<(), &'static str> {
-    let (record_bytes, batch_bytes) = match partition.kind {
-        Kind::Session => (limits::RECORD_BYTES, limits::BATCH_BYTES),
-        Kind::Zone => (
-            limits::BUNDLE_PART_BYTES,
-            limits::BUNDLE_PART_BYTES.saturating_add(limits::BATCH_BYTES),
-        ),
+    let record_bytes = match partition.kind {
+        Kind::Session => limits::RECORD_BYTES,
+        Kind::Zone => limits::BUNDLE_PART_BYTES,
     };
     if batch.write.len() > limits::BATCH_RECORDS || batch.index.len() > limits::BATCH_RECORDS {
         return Err("the batch has too many records");
@@ -166,7 +163,7 @@ fn within_limits(partition: &Partition, batch: &Batch) -> Result<(), &'static st
             total = total.saturating_add(record.value.len());
         }
     }
-    if total > batch_bytes {
+    if total > limits::BATCH_BYTES {
         return Err("the batch is too large");
     }
     let visible = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
