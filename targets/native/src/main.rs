@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `writ` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    writ::cli::run()
+}
