@@ -106,7 +106,10 @@ fn met(bundle: &Bundle, row: &str, sample: &Value) -> Result<(), String> {
     let issuer: &Issuer = &bundle.issuers[row];
     let claims = &sample["claims"];
     let iss = claims["iss"].as_str().unwrap_or_default();
-    let lifetime = claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat);
+    let lifetime = claims["exp"]
+        .as_i64()
+        .zip(claims["iat"].as_i64())
+        .map(|(exp, iat)| exp.saturating_sub(iat));
     let header = &sample["header"];
     let algorithm = Algorithm::from_name(header["alg"].as_str().unwrap_or_default());
     let typ = header["typ"].as_str().unwrap_or_default().to_ascii_lowercase();
