@@ -1,2 +1,3 @@
-//! x
+//! The `writ` binary.
+
 fn main() {}

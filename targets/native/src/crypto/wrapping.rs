@@ -1,0 +1,359 @@
+//! The wrapping key: what private keys are sealed with while they lie in the store.
+//!
+//! It comes from the environment or from a file beside the store, and never enters the store. A
+//! sealed key is bound to its zone, its id and its algorithm, so records cannot be swapped (S04).
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use writ_core::encoding::{base64url, from_base64url, tagged_hash};
+use writ_core::jwk::Algorithm;
+use zeroize::Zeroizing;
+
+use super::{CryptoError, PrivateKey};
+
+/// An AES-256-GCM key and where it came from.
+///
+/// Every sealing draws a random 96-bit nonce. That is safe for 2^32 of them under one key
+/// (NIST SP 800-38D §8.3); a zone seals one per signing key.
+pub struct WrappingKey {
+    key: RandomizedNonceKey,
+    origin: String,
+}
+
+impl WrappingKey {
+    /// Loads the wrapping key of the data directory `data`.
+    ///
+    /// `variable` is the value of [`VARIABLE`], which goes before the file. Where there is neither,
+    /// `absent` says what to do: a new key cannot open what an old one sealed, so one is created
+    /// only for a store that holds nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// See [`WrappingKeyError`].
+    pub fn load(
+        data: &Path,
+        variable: Option<&str>,
+        absent: Absent,
+    ) -> Result<Self, WrappingKeyError> {
+        if let Some(text) = variable {
+            let bytes = decode(text).ok_or(WrappingKeyError::Malformed(VARIABLE.into()))?;
+            return Self::new(&bytes, format!("the environment variable {VARIABLE}"));
+        }
+        let path = data.join(FILE);
+        match File::open(&path) {
+            Ok(file) => Self::read(file, &path),
+            Err(error) if error.kind() == ErrorKind::NotFound => match absent {
+                Absent::Create => Self::create(&path),
+                Absent::Refuse => Err(WrappingKeyError::Missing(path)),
+            },
+            Err(error) => Err(WrappingKeyError::Io(path, error.to_string())),
+        }
+    }
+
+    /// Seals a private key for the store.
+    ///
+    /// # Errors
+    ///
+    /// The library could not seal it.
+    pub fn wrap(&self, zone: &str, kid: &str, key: &PrivateKey) -> Result<Vec<u8>, CryptoError> {
+        let mut sealed = key.to_pkcs8()?;
+        // One allocation, so that growing leaves no copy of the plain key behind.
+        let mut room = Zeroizing::new(Vec::with_capacity(sealed.len().saturating_add(TAG_LEN)));
+        room.append(&mut sealed);
+        let aad = Aad::from(context(zone, kid, key.algorithm()));
+        let nonce =
+            self.key.seal_in_place_append_tag(aad, &mut *room).map_err(|_| CryptoError::Wrap)?;
+        Ok([&[FORMAT], nonce.as_ref().as_slice(), room.as_slice()].concat())
+    }
+
+    /// Opens a sealed private key. Zone, kid and algorithm must be those that it was sealed for.
+    ///
+    /// # Errors
+    ///
+    /// It does not open: another wrapping key, another record's key, or a changed byte.
+    pub fn unwrap(
+        &self,
+        zone: &str,
+        kid: &str,
+        algorithm: Algorithm,
+        wrapped: &[u8],
+    ) -> Result<PrivateKey, CryptoError> {
+        let failed = || CryptoError::Unwrap { kid: kid.to_owned(), origin: self.origin.clone() };
+        let (nonce, sealed) = wrapped
+            .strip_prefix(&[FORMAT])
+            .and_then(<[u8]>::split_first_chunk::<NONCE_LEN>)
+            .ok_or_else(failed)?;
+        let mut opened = Zeroizing::new(sealed.to_vec());
+        let aad = Aad::from(context(zone, kid, algorithm));
+        let der = self
+            .key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut opened)
+            .map_err(|_| failed())?;
+        PrivateKey::from_pkcs8(algorithm, der)
+    }
+
+    /// Where the key came from, as a phrase for messages.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn new(bytes: &[u8; KEY_LEN], origin: String) -> Result<Self, WrappingKeyError> {
+        let key = RandomizedNonceKey::new(&AES_256_GCM, bytes)
+            .map_err(|_| WrappingKeyError::Malformed(origin.clone()))?;
+        Ok(Self { key, origin })
+    }
+
+    fn read(file: File, path: &Path) -> Result<Self, WrappingKeyError> {
+        let failed = |error: std::io::Error| WrappingKeyError::Io(path.into(), error.to_string());
+        // The open file's mode, not the path's: nobody can swap the file in between.
+        let mode = file.metadata().map_err(failed)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(WrappingKeyError::Readable(path.into(), mode & 0o777));
+        }
+        let mut text = Zeroizing::new(String::with_capacity(FILE_LIMIT));
+        file.take(FILE_LIMIT as u64).read_to_string(&mut text).map_err(failed)?;
+        let origin = path.display().to_string();
+        let bytes = decode(&text).ok_or_else(|| WrappingKeyError::Malformed(origin.clone()))?;
+        Self::new(&bytes, origin)
+    }
+
+    fn create(path: &Path) -> Result<Self, WrappingKeyError> {
+        let failed = |error: std::io::Error| WrappingKeyError::Io(path.into(), error.to_string());
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        getrandom::fill(&mut *bytes).map_err(|_| WrappingKeyError::Entropy)?;
+        // `create_new` is O_EXCL: of two processes starting at once, one creates it. The loser
+        // fails and finds the winner's key when it is started again.
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        let text = Zeroizing::new(format!("{}\n", &*Zeroizing::new(base64url(&*bytes))));
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        // The name must survive a power cut as well as what it names.
+        let directory = path.parent().map_or(Path::new("."), |parent| parent);
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        Self::new(&bytes, path.display().to_string())
+    }
+}
+
+impl std::fmt::Debug for WrappingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WrappingKey").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// What to do where there is no wrapping key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Create one: the store is empty, so nothing is sealed yet.
+    Create,
+    /// Refuse: what the store holds was sealed with a key that is now missing.
+    Refuse,
+}
+
+/// Why there is no usable wrapping key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WrappingKeyError {
+    /// The file is not there, and the store holds something.
+    Missing(PathBuf),
+    /// Others may read the file; its permission bits.
+    Readable(PathBuf, u32),
+    /// What is there is not base64url of 32 bytes.
+    Malformed(String),
+    /// The file cannot be read or created.
+    Io(PathBuf, String),
+    /// The system gave no random bytes.
+    Entropy,
+}
+
+impl std::fmt::Display for WrappingKeyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing(path) => write!(
+                f,
+                "{} is missing, but the store holds keys sealed with it: put the file back, or set \
+                 {VARIABLE} to what it held",
+                path.display()
+            ),
+            Self::Readable(path, mode) => write!(
+                f,
+                "{} can be read by others (mode {mode:03o}): run `chmod 600 {}`",
+                path.display(),
+                path.display()
+            ),
+            Self::Malformed(origin) => write!(
+                f,
+                "the wrapping key in {origin} is not 32 bytes in base64url without padding"
+            ),
+            Self::Io(path, error) => {
+                write!(f, "the wrapping key {} cannot be used: {error}", path.display())
+            }
+            Self::Entropy => f.write_str("the system gave no random bytes for a wrapping key"),
+        }
+    }
+}
+
+impl std::error::Error for WrappingKeyError {}
+
+fn decode(text: &str) -> Option<Zeroizing<[u8; KEY_LEN]>> {
+    let bytes = Zeroizing::new(from_base64url(text.trim())?);
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    if bytes.len() != KEY_LEN {
+        return None;
+    }
+    key.copy_from_slice(&bytes);
+    Some(key)
+}
+
+/// What a sealed key is bound to. A hash, because it gives each part its own place.
+fn context(zone: &str, kid: &str, algorithm: Algorithm) -> [u8; 32] {
+    tagged_hash(
+        "wrapped-key",
+        &[&[FORMAT], zone.as_bytes(), kid.as_bytes(), algorithm.name().as_bytes()],
+    )
+}
+
+/// The environment variable that may hold the wrapping key: base64url of 32 bytes.
+pub const VARIABLE: &str = "WRIT_WRAPPING_KEY";
+
+/// The file in the data directory that holds the wrapping key otherwise.
+const FILE: &str = "wrapping.key";
+/// More than a key's text has, so that a longer file is seen to be wrong.
+const FILE_LIMIT: usize = 256;
+const KEY_LEN: usize = 32;
+const TAG_LEN: usize = 16;
+/// The version of the sealed form: this byte, the nonce, the ciphertext, the tag.
+const FORMAT: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_created_key_is_private_and_found_again() {
+        let data = directory();
+        let first = WrappingKey::load(data.path(), None, Absent::Create).unwrap();
+        let mode = fs::metadata(data.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let key = PrivateKey::generate(Algorithm::ES256).unwrap();
+        let wrapped = first.wrap("prod", "k1", &key).unwrap();
+        let again = WrappingKey::load(data.path(), None, Absent::Refuse).unwrap();
+        let opened = again.unwrap("prod", "k1", Algorithm::ES256, &wrapped).unwrap();
+        assert_eq!(opened.public(None), key.public(None));
+    }
+
+    #[test]
+    fn s04_a_wrapped_key_opens_only_in_its_own_place() {
+        let data = directory();
+        let wrapping = WrappingKey::load(data.path(), None, Absent::Create).unwrap();
+        let key = PrivateKey::generate(Algorithm::RS256).unwrap();
+        let wrapped = wrapping.wrap("prod", "k1", &key).unwrap();
+        assert!(wrapping.unwrap("prod", "k1", Algorithm::RS256, &wrapped).is_ok());
+        for (zone, kid, algorithm) in [
+            ("test", "k1", Algorithm::RS256),
+            ("prod", "k2", Algorithm::RS256),
+            ("prod", "k1", Algorithm::PS256),
+            ("prodk", "1", Algorithm::RS256),
+        ] {
+            assert!(wrapping.unwrap(zone, kid, algorithm, &wrapped).is_err(), "{zone} {kid}");
+        }
+        for index in 0..wrapped.len() {
+            let mut bent = wrapped.clone();
+            bent[index] ^= 1;
+            assert!(wrapping.unwrap("prod", "k1", Algorithm::RS256, &bent).is_err());
+        }
+        for length in 0..wrapped.len().min(40) {
+            let short = &wrapped[..length];
+            assert!(wrapping.unwrap("prod", "k1", Algorithm::RS256, short).is_err());
+        }
+    }
+
+    #[test]
+    fn two_wrappings_of_one_key_differ() {
+        let data = directory();
+        let wrapping = WrappingKey::load(data.path(), None, Absent::Create).unwrap();
+        let key = PrivateKey::generate(Algorithm::EdDSA).unwrap();
+        let wrap = || wrapping.wrap("prod", "k1", &key).unwrap();
+        assert_ne!(wrap(), wrap());
+    }
+
+    #[test]
+    fn a_wrong_wrapping_key_names_where_it_came_from_and_what_it_failed_to_open() {
+        let (one, other) = (directory(), directory());
+        let key = PrivateKey::generate(Algorithm::ES256).unwrap();
+        let wrapped = WrappingKey::load(one.path(), None, Absent::Create)
+            .unwrap()
+            .wrap("prod", "k1", &key)
+            .unwrap();
+
+        let file = WrappingKey::load(other.path(), None, Absent::Create).unwrap();
+        let error = file.unwrap("prod", "k1", Algorithm::ES256, &wrapped).unwrap_err().to_string();
+        assert!(error.contains("`k1`"), "{error}");
+        assert!(error.contains(&*other.path().join(FILE).to_string_lossy()), "{error}");
+
+        let text = base64url(&[7; KEY_LEN]);
+        let variable = WrappingKey::load(one.path(), Some(&text), Absent::Refuse).unwrap();
+        let error = variable.unwrap("prod", "k1", Algorithm::ES256, &wrapped).unwrap_err();
+        assert!(error.to_string().contains(VARIABLE), "{error}");
+    }
+
+    #[test]
+    fn a_missing_key_is_not_replaced_where_the_store_holds_something() {
+        let data = directory();
+        let error = WrappingKey::load(data.path(), None, Absent::Refuse).unwrap_err();
+        assert_eq!(error, WrappingKeyError::Missing(data.path().join(FILE)));
+        assert!(!data.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            let data = directory();
+            WrappingKey::load(data.path(), None, Absent::Create).unwrap();
+            let path = data.path().join(FILE);
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = WrappingKey::load(data.path(), None, Absent::Refuse).unwrap_err();
+            assert_eq!(error, WrappingKeyError::Readable(path, mode));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_key_is_refused_and_stays() {
+        let long = "A".repeat(FILE_LIMIT * 2);
+        let padded = format!("{}=", base64url(&[7; KEY_LEN]));
+        for text in ["", "abc", &long, &padded, &base64url(&[7; 31]), &base64url(&[7; 33])] {
+            let data = directory();
+            let error = WrappingKey::load(data.path(), Some(text), Absent::Create).unwrap_err();
+            assert_eq!(error, WrappingKeyError::Malformed(VARIABLE.into()), "{text}");
+
+            let path = data.path().join(FILE);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let error = WrappingKey::load(data.path(), None, Absent::Create).unwrap_err();
+            assert!(matches!(error, WrappingKeyError::Malformed(_)), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn s14_a_wrapping_key_shows_nothing_of_itself() {
+        let text = base64url(&[7; KEY_LEN]);
+        let key = WrappingKey::load(Path::new("."), Some(&text), Absent::Refuse).unwrap();
+        let shown = format!("{key:?}");
+        assert!(!shown.contains(&text) && !shown.contains("[7"), "{shown}");
+    }
+}
