@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use writ_core::jwk::Algorithm;
 
-use crate::issuer::{Parties, Party, Token, Usual};
+use crate::issuer::{Parties, Party, Token};
 
 /// A platform's sample token.
 #[derive(Clone, Debug, Deserialize)]
@@ -123,26 +123,10 @@ impl Fixture {
         [(self.name.clone(), platform), ("attacker".to_owned(), attacker)].into()
     }
 
-    /// A description of the platform's token, with its own header, to be spoilt.
-    pub fn token(&self, now: i64, audience: &str) -> Token {
-        let mut header = self.header.clone();
-        for name in ["alg", "kid"] {
-            header.remove(name);
-        }
-        if !header.contains_key("typ") {
-            header.insert("typ".to_owned(), Value::Null);
-        }
-        Token {
-            from: self.name.clone(),
-            header,
-            claims: self.claims_at(now, audience),
-            ..Token::default()
-        }
-    }
-
-    /// What a token of the platform says besides its own claims: nothing.
-    pub fn usual() -> Usual {
-        Usual { claims: Map::new() }
+    /// A description of the platform's token, to be spoilt.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        Token { from: self.name.clone(), fixture: Some(self.name.clone()), ..Token::default() }
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use writ_core::encoding::{base64url, sha256};
 use writ_core::jwk::Algorithm;
 
+use crate::fixtures::Fixture;
 use crate::spoil::{Signed, Spoil};
 use crate::{der, keys};
 
@@ -23,6 +24,8 @@ pub struct Party {
     pub algorithms: Vec<Algorithm>,
     /// Members that each of their JWKs has instead of its own; null removes one.
     pub jwk: Map<String, Value>,
+    /// The same for the JWK of one algorithm.
+    pub jwk_of: BTreeMap<Algorithm, Map<String, Value>>,
     /// Further members of their key set, as they are.
     pub more_keys: Vec<Value>,
     /// What their server answers instead of a key set.
@@ -62,6 +65,7 @@ impl Party {
         let own = self.algorithms.iter().map(|algorithm| {
             let mut jwk = keys::jwk(name, *algorithm);
             patch(&mut jwk, &self.jwk);
+            patch(&mut jwk, self.jwk_of.get(algorithm).unwrap_or(&Map::new()));
             Value::Object(jwk)
         });
         let keys: Vec<Value> = own.chain(self.more_keys.iter().cloned()).collect();
@@ -81,6 +85,8 @@ impl Party {
 pub struct Token {
     /// Whose token it says it is.
     pub from: String,
+    /// The fixture whose claims and header it has.
+    pub fixture: Option<String>,
     /// Whose key signs, where it is another's.
     pub signer: Option<String>,
     /// The algorithm of the key that signs.
@@ -99,8 +105,8 @@ pub struct Token {
     pub payload: Option<String>,
     /// Adds a claim with arrays in each other, so that the payload is this many levels deep.
     pub levels: Option<usize>,
-    /// Adds a claim with this many members.
-    pub members: Option<usize>,
+    /// Adds a claim with this many elements.
+    pub elements: Option<usize>,
     /// Adds white space until the whole token has this many bytes.
     pub bytes: Option<usize>,
     /// What is wrong with it besides.
@@ -123,6 +129,25 @@ pub enum KeyForm {
 pub struct Usual {
     /// The claims.
     pub claims: Map<String, Value>,
+    /// When it is issued.
+    pub now: i64,
+    /// Whom it is for.
+    pub audience: String,
+}
+
+impl Usual {
+    /// What a good token for `audience` says: five minutes, and an id that no other token has.
+    #[must_use]
+    pub fn at(now: i64, audience: &str) -> Self {
+        let claims = [
+            ("aud", json!(audience)),
+            ("iat", json!(now)),
+            ("exp", json!(now + 300)),
+            ("jti", json!(crate::template::unique("token"))),
+        ];
+        let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { claims, now, audience: audience.to_owned() }
+    }
 }
 
 impl Token {
@@ -158,6 +183,14 @@ impl Token {
             header.insert("kid".into(), kid.unwrap_or_else(|| keys::kid(signer, algorithm).into()));
         }
         header.insert("typ".into(), "JWT".into());
+        if let Some(fixture) = &self.fixture {
+            let mut own = Fixture::load(fixture).header;
+            own.retain(|name, _| !matches!(name.as_str(), "alg" | "kid"));
+            if !own.contains_key("typ") {
+                header.remove("typ");
+            }
+            header.extend(own);
+        }
         patch(&mut header, &self.header);
         Value::Object(header).to_string().into_bytes()
     }
@@ -166,7 +199,10 @@ impl Token {
         if let Some(text) = &self.payload {
             return text.clone().into_bytes();
         }
-        let mut claims = usual.claims.clone();
+        let mut claims = match &self.fixture {
+            None => usual.claims.clone(),
+            Some(name) => fixture_claims(name, usual),
+        };
         if let Some(party) = parties.get(&self.from) {
             claims.insert("iss".into(), party.issuer.clone().into());
         }
@@ -177,9 +213,8 @@ impl Token {
             let arrays = (1..levels).fold(json!(1), |inner, _| json!([inner]));
             claims.insert("deep".into(), arrays);
         }
-        if let Some(members) = self.members {
-            let many = (0..members).map(|n| (format!("m{n}"), json!(n))).collect();
-            claims.insert("many".into(), Value::Object(many));
+        if let Some(elements) = self.elements {
+            claims.insert("many".into(), json!(vec![1; elements]));
         }
         let mut payload = Value::Object(claims).to_string().into_bytes();
         self.spoil.iter().for_each(|spoil| spoil.payload(&mut payload));
@@ -236,6 +271,15 @@ impl Token {
     }
 }
 
+/// A fixture's claims, with an id of its own where the platform gives one.
+fn fixture_claims(name: &str, usual: &Usual) -> Map<String, Value> {
+    let mut claims = Fixture::load(name).claims_at(usual.now, &usual.audience);
+    if let (Some(id), Some(unique)) = (claims.get_mut("jti"), usual.claims.get("jti")) {
+        *id = unique.clone();
+    }
+    claims
+}
+
 /// Puts `changes` over `members`; null removes.
 fn patch(members: &mut Map<String, Value>, changes: &Map<String, Value>) {
     for (name, value) in changes {
@@ -285,7 +329,7 @@ mod tests {
 
     fn token(text: &str) -> String {
         let token: Token = serde_json::from_str(text).unwrap();
-        token.sign(&parties(), &Usual { claims: Map::new() })
+        token.sign(&parties(), &Usual::at(100, "https://writ.example"))
     }
 
     #[test]

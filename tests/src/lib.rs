@@ -21,11 +21,19 @@ pub mod fixtures;
 pub mod issuer;
 pub mod keys;
 pub mod memory;
+pub mod run;
 pub mod server;
 pub mod spoil;
 pub mod store;
+pub mod target;
 pub mod template;
 pub mod vector;
+pub mod wire;
+pub mod world;
+pub mod zones;
+
+pub use run::check;
+pub use target::Target;
 
 /// Where the build puts things, found beside the running test.
 pub fn build_directory() -> std::path::PathBuf {

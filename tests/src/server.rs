@@ -40,7 +40,7 @@ impl Server {
         for (name, party) in parties {
             server.publish(&format!("/keys/{name}"), &party.page(name));
             for (path, page) in &party.pages {
-                server.publish(path, page);
+                server.publish(&format!("/keys/{path}"), page);
             }
         }
         let shared = Arc::clone(&server.shared);
@@ -53,9 +53,10 @@ impl Server {
         server
     }
 
-    /// The URL of the server, without a trailing slash.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.authority)
+    /// The URL below which the key sets are.
+    #[must_use]
+    pub fn keys(&self) -> String {
+        format!("http://{}/keys", self.authority)
     }
 
     /// Publishes a page, over an earlier one too.

@@ -15,6 +15,8 @@
 //! | `{{sha256:TEXT}}` | the hexadecimal SHA-256 of the text |
 //! | `{{repeat:N:TEXT}}` | the text, N times |
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Map, Value};
 
 /// Finds the value of a placeholder.
@@ -78,6 +80,16 @@ fn general(name: &str) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// A text that nobody else has: not another call, not another run against the same server.
+#[must_use]
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // Where a process's memory lies is chance enough to tell two runs apart.
+    let place = std::ptr::from_ref(&COUNT) as usize;
+    format!("{name}-{}-{place:x}-{count}", std::process::id())
 }
 
 /// A value as text: strings as they are, anything else as JSON.

@@ -74,7 +74,7 @@ pub struct Step {
     pub basic: Option<(String, String)>,
     /// Headers; `content-type` is that of a form where it does not say, and left out if null.
     #[serde(default)]
-    pub headers: BTreeMap<String, Option<String>>,
+    pub headers: Vec<(String, Option<String>)>,
     /// What must come back.
     pub expect: Expect,
 }

@@ -1,0 +1,96 @@
+//! A zone in process: a host in memory with the zone's bundle in its store, a clock that the test
+//! sets, and chance that never repeats.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use writ_core::encoding::sha256;
+use writ_core::event::Event;
+use writ_core::http::Request;
+use writ_core::moment::{Moment, Timestamp};
+
+use crate::client::Answer;
+use crate::memory::Memory;
+use crate::zones::{Places, Zone};
+
+/// When tests in process begin: 2027-01-15T08:00:00Z.
+pub const BEGINNING: i64 = 1_800_000_000;
+
+/// A zone in process.
+pub struct World {
+    /// The host.
+    pub host: Arc<Memory>,
+    /// The zone and its parties.
+    pub zone: Zone,
+    /// Where things are.
+    pub places: Places,
+    /// The zone's name.
+    pub name: String,
+}
+
+impl World {
+    /// Installs the zone called `name` in a host of its own.
+    pub fn new(name: &str) -> Self {
+        let places = Places::in_process();
+        let zone = Zone::load(name, &places);
+        Self::with(name, zone, places)
+    }
+
+    /// Installs a zone in a host of its own.
+    pub fn with(name: &str, zone: Zone, places: Places) -> Self {
+        let host = Arc::new(Memory::default());
+        for (party_name, party) in &zone.parties {
+            let page = party.page(party_name);
+            host.web.publish(&format!("{}/{party_name}", places.keys), page.status, page.bytes());
+            for (path, page) in &party.pages {
+                host.web.publish(&format!("{}/{path}", places.keys), page.status, page.bytes());
+            }
+        }
+        install(&host, &zone);
+        Self { host, zone, places, name: name.to_owned() }
+    }
+
+    /// Handles one request at `now`.
+    pub fn send(&self, request: Request, now: i64) -> Answer {
+        answer(&self.host, &self.name, request, now)
+    }
+
+    /// The events since the last call.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.host.take_events()
+    }
+}
+
+/// Puts the zone's key and bundle into the host's store.
+fn install(_host: &Memory, _zone: &Zone) {}
+
+/// Has the core handle one request.
+fn answer(_host: &Memory, _zone: &str, _request: Request, now: i64) -> Answer {
+    let _moment = moment(now);
+    Answer { status: 501, headers: Vec::new(), body: Vec::new() }
+}
+
+/// The moment of one request: no two have the same entropy.
+#[must_use]
+pub fn moment(now: i64) -> Moment {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let seed = [count.to_be_bytes(), u64::from(std::process::id()).to_be_bytes()].concat();
+    Moment { now: Timestamp(now), entropy: sha256(&seed) }
+}
+
+/// Runs a future to its end. The host in memory never waits, but two threads may wait for each
+/// other's locks, so this yields to them.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}
