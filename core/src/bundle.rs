@@ -84,6 +84,9 @@ pub struct Issuer {
     /// For user issuers: the claim that names the application the user's token was made for, as a
     /// JSON Pointer (`/azp`, `/cid`, `/aud`).
     pub client_claim: Option<String>,
+    /// For user issuers: the values of that claim, and the application each stands for. A value
+    /// that is not listed stands for the application of that very identifier, if there is one.
+    pub clients: BTreeMap<String, String>,
     /// The claim that is the bearer's stable id, as a JSON Pointer. `/sub` almost everywhere.
     pub subject_claim: String,
     /// The claim that names the device, where the operator declared one.
@@ -336,6 +339,16 @@ impl Bundle {
     /// Bytes that are not a bundle of this version, with what is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
+    }
+
+    /// The tags of an entity that says nothing of its own.
+    #[must_use]
+    pub fn default_tags(&self, on: TagOn) -> BTreeMap<String, String> {
+        self.tags
+            .iter()
+            .filter(|(_, tag)| tag.on.contains(&on))
+            .map(|(name, tag)| (name.clone(), tag.default.clone()))
+            .collect()
     }
 
     /// The name of a bundle with these canonical bytes: their SHA-256 in hexadecimal.

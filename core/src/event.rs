@@ -87,9 +87,9 @@ pub struct Event {
     /// The zone's `seq` when it was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// The rule that the presenter's external token matched.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
+    /// The rules that the external tokens shown matched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// The issuer rows of the external tokens shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<String>,

@@ -53,8 +53,8 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 pub const DENIALS: u64 = 256;
 /// Seconds a denial is kept where no session outlives it.
 pub const DENIAL_SECS: i64 = 24 * 3600;
-/// Bytes of one part of a stored bundle (design §4).
-pub const BUNDLE_PART_BYTES: usize = 256 * 1024;
+/// Bytes of one part of a stored bundle: one part fits a batch (design §3, §4).
+pub const BUNDLE_PART_BYTES: usize = 48 * 1024;
 /// Bytes of a compiled bundle.
 pub const BUNDLE_BYTES: usize = 16 * 1024 * 1024;
 /// Policies of one bundle.

@@ -1,3 +1,7 @@
 //! The `writ` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    writ::cli::run()
+}

@@ -1,0 +1,252 @@
+//! The zone as it is now: its snapshot, and its active bundle compiled (design §4).
+//!
+//! A snapshot is used for 2 s after it was read; then the next request reads it again from the
+//! store, and goes on with the old one for 3 s more where the store does not answer. The compiled
+//! bundle is kept as long as the snapshot names it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Bundle;
+use crate::host::{Host, Kind, Partition, Unavailable};
+use crate::jwk::{Algorithm, PublicKey};
+use crate::limits;
+use crate::moment::Timestamp;
+use crate::policy::Policies;
+
+/// All that is read of a zone besides its bundle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Raised by every change.
+    pub seq: u64,
+    /// The active bundle's name.
+    pub bundle: Option<String>,
+    /// The zone's keys, by `kid`.
+    pub keys: BTreeMap<String, ZoneKey>,
+    /// The key that signs.
+    pub current: Option<String>,
+    /// Principals, rules and keys that may do nothing until they are enabled again.
+    pub disabled: BTreeSet<Named>,
+    /// A hop that was decided under an older `seq` than its principal's, rule's or key's is dead.
+    pub cut_offs: BTreeMap<Named, u64>,
+}
+
+/// One of the zone's keys, public.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneKey {
+    /// The algorithm it signs with.
+    pub algorithm: Algorithm,
+    /// The public key.
+    pub public: PublicKey,
+}
+
+/// Somebody or something that can be disabled or cut off, written `kind:id`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Named(String);
+
+impl Named {
+    /// A user, by its id in tokens.
+    #[must_use]
+    pub fn user(id: &str) -> Self {
+        Self(format!("user={id}"))
+    }
+
+    /// An application.
+    #[must_use]
+    pub fn application(id: &str) -> Self {
+        Self(format!("application={id}"))
+    }
+
+    /// A rule.
+    #[must_use]
+    pub fn rule(id: &str) -> Self {
+        Self(format!("rule={id}"))
+    }
+
+    /// A key of the zone.
+    #[must_use]
+    pub fn key(kid: &str) -> Self {
+        Self(format!("key={kid}"))
+    }
+}
+
+/// A zone as requests use it.
+pub struct Active {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// The active bundle's name.
+    pub name: String,
+    /// The active bundle.
+    pub bundle: Arc<Bundle>,
+    /// Its policies, compiled.
+    pub policies: Arc<Policies>,
+    /// Its rules' ids by issuer row.
+    pub rules: Arc<BTreeMap<String, Vec<String>>>,
+    /// Its issuer rows by `iss`.
+    pub issuers: Arc<BTreeMap<String, Vec<String>>>,
+}
+
+impl Active {
+    /// Compiles a bundle for use under `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// A bundle whose policies do not compile, which publishing would have refused.
+    pub fn new(snapshot: Snapshot, name: String, bundle: Bundle) -> Result<Self, Unavailable> {
+        let policies = Policies::compile(&bundle).map_err(|faults| {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            Unavailable(format!("bundle `{name}` does not compile: {first}"))
+        })?;
+        let mut rules: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (id, rule) in &bundle.rules {
+            rules.entry(rule.issuer.clone()).or_default().push(id.clone());
+        }
+        let mut issuers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (row, issuer) in &bundle.issuers {
+            for iss in &issuer.issuer {
+                issuers.entry(iss.clone()).or_default().push(row.clone());
+            }
+        }
+        Ok(Self {
+            issuers: Arc::new(issuers),
+            snapshot,
+            name,
+            bundle: Arc::new(bundle),
+            policies: Arc::new(policies),
+            rules: Arc::new(rules),
+        })
+    }
+
+    fn under(&self, snapshot: Snapshot) -> Self {
+        Self {
+            snapshot,
+            name: self.name.clone(),
+            bundle: Arc::clone(&self.bundle),
+            policies: Arc::clone(&self.policies),
+            rules: Arc::clone(&self.rules),
+            issuers: Arc::clone(&self.issuers),
+        }
+    }
+
+    /// Whether a hop that `named` took part in, decided under `seq`, is dead.
+    #[must_use]
+    pub fn is_cut_off(&self, named: &Named, seq: u64) -> bool {
+        self.snapshot.disabled.contains(named)
+            || self.snapshot.cut_offs.get(named).is_some_and(|cut_off| seq < *cut_off)
+    }
+
+    /// Whether `named` may act now.
+    #[must_use]
+    pub fn is_disabled(&self, named: &Named) -> bool {
+        self.snapshot.disabled.contains(named)
+    }
+}
+
+/// The partition of the zone `name` itself.
+#[must_use]
+pub fn partition(name: &str) -> Partition {
+    Partition { zone: name.to_owned(), kind: Kind::Zone, id: String::new() }
+}
+
+/// The record of the snapshot.
+pub const SNAPSHOT: &str = "snapshot";
+
+/// The zone `name` as it is now.
+///
+/// # Errors
+///
+/// The store does not answer and nothing young enough is remembered, or the zone has no active
+/// bundle or no key yet.
+pub async fn zone<H: Host>(
+    host: &H,
+    name: &str,
+    now: Timestamp,
+) -> Result<Arc<Active>, Unavailable> {
+    let remembered = host.memory().zone(name);
+    let age = remembered.as_ref().map(|kept| now.since(kept.as_of));
+    if let (Some(kept), Some(age)) = (&remembered, age)
+        && age < limits::SNAPSHOT_FRESH_SECS
+    {
+        return Ok(Arc::clone(&kept.zone));
+    }
+    match read(host, name, remembered.as_ref().map(|kept| &kept.zone)).await {
+        Ok(zone) => {
+            host.memory().keep_zone(Arc::clone(&zone), now);
+            Ok(zone)
+        }
+        Err(unavailable) => match (remembered, age) {
+            (Some(kept), Some(age)) if age < limits::SNAPSHOT_STALE_SECS => Ok(kept.zone),
+            _ => Err(unavailable),
+        },
+    }
+}
+
+async fn read<H: Host>(
+    host: &H,
+    name: &str,
+    kept: Option<&Arc<Active>>,
+) -> Result<Arc<Active>, Unavailable> {
+    let (snapshot, _) = snapshot(host, name).await?;
+    let Some(bundle) = snapshot.bundle.clone() else {
+        return Err(Unavailable(format!("zone `{name}` has no active bundle")));
+    };
+    if snapshot.current.is_none() {
+        return Err(Unavailable(format!("zone `{name}` has no signing key")));
+    }
+    match kept {
+        // A host takes only a greater `seq`.
+        Some(kept) if kept.snapshot.seq >= snapshot.seq => Ok(Arc::clone(kept)),
+        Some(kept) if kept.name == bundle => Ok(Arc::new(kept.under(snapshot))),
+        _ => {
+            let document = stored_bundle(host, name, &bundle).await?;
+            Ok(Arc::new(Active::new(snapshot, bundle, document)?))
+        }
+    }
+}
+
+/// Reads the snapshot and its version from the store; an empty one and 0 for a zone without.
+///
+/// # Errors
+///
+/// The store does not answer, or what it holds cannot be read.
+pub async fn snapshot<H: Host>(host: &H, name: &str) -> Result<(Snapshot, u64), Unavailable> {
+    let records = host.read(&partition(name), SNAPSHOT).await?;
+    let Some(record) = records.into_iter().find(|record| record.key == SNAPSHOT) else {
+        return Ok((Snapshot::default(), 0));
+    };
+    let snapshot = serde_json::from_slice(&record.value)
+        .map_err(|error| Unavailable(format!("snapshot of zone `{name}`: {error}")))?;
+    Ok((snapshot, record.version))
+}
+
+async fn stored_bundle<H: Host>(host: &H, zone: &str, name: &str) -> Result<Bundle, Unavailable> {
+    let mut bytes = Vec::new();
+    let fault = |what: &str| Unavailable(format!("bundle `{name}` of zone `{zone}`: {what}"));
+    for part in 0.. {
+        let key = bundle_part(name, part);
+        let found = host.read(&partition(zone), &key).await?;
+        let Some(record) = found.into_iter().find(|record| record.key == key) else {
+            break;
+        };
+        let full = record.value.len() == limits::BUNDLE_PART_BYTES;
+        bytes.extend_from_slice(&record.value);
+        if !full || bytes.len() > limits::BUNDLE_BYTES {
+            break;
+        }
+    }
+    if Bundle::name(&bytes) != name {
+        return Err(fault("its bytes do not have that SHA-256"));
+    }
+    Bundle::from_bytes(&bytes).map_err(|error| fault(&error.to_string()))
+}
+
+/// The record of one part of a stored bundle. Parts are full but for the last.
+#[must_use]
+pub fn bundle_part(name: &str, part: usize) -> String {
+    format!("bundle/{name}/{part:04}")
+}

@@ -1,0 +1,295 @@
+//! The token request, parsed: after [`Ask::parse`] nothing is a loose string that means something.
+//!
+//! A parameter that is present but bad fails the request. It never counts as absent, whatever the
+//! request would have been without it (X08, CVE-2026-9704).
+
+use std::collections::BTreeSet;
+
+use base64ct::{Base64, Encoding};
+
+use crate::bundle::TokenType;
+use crate::form::{Form, printable};
+use crate::http::Request;
+use crate::limits;
+use crate::refusal::{Reason, Refusal, Slot};
+use crate::secret::Secret;
+
+/// What a caller asks of the token endpoint.
+#[derive(Debug)]
+pub struct Ask {
+    /// The grant, with its tokens.
+    pub grant: GrantType,
+    /// How the client proves itself, where it does.
+    pub client: Option<ClientProof>,
+    /// The `client_id` parameter, where it is no part of a proof.
+    pub client_id: Option<String>,
+    /// The one target: `resource` (RFC 8707), or `audience` (RFC 8693 §2.1), or both where equal.
+    pub target: String,
+    /// The scopes asked for. `None` where the parameter is absent, and the resource's defaults count.
+    pub scopes: Option<BTreeSet<String>>,
+    /// The task claimed, by name.
+    pub task: Option<String>,
+    /// The task's id.
+    pub task_id: Option<String>,
+}
+
+/// The grants (RFC 6749 §4.4, RFC 8693 §2.1, RFC 7523 §2.1).
+#[derive(Debug)]
+pub enum GrantType {
+    /// `client_credentials`
+    ClientCredentials,
+    /// `urn:ietf:params:oauth:grant-type:token-exchange`
+    TokenExchange {
+        /// On whose behalf.
+        subject: Shown,
+        /// Who acts, where it is not the client itself.
+        actor: Option<Shown>,
+        /// The type that the answer's `issued_token_type` names.
+        requested: TokenType,
+    },
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`
+    JwtBearer {
+        /// The assertion.
+        assertion: Secret,
+    },
+}
+
+impl GrantType {
+    /// The `grant_type` value.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange { .. } => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::JwtBearer { .. } => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        }
+    }
+}
+
+/// A token and the type it is shown as.
+#[derive(Debug)]
+pub struct Shown {
+    /// The token.
+    pub token: Secret,
+    /// Its claimed type.
+    pub token_type: TokenType,
+}
+
+/// How a client proves itself (RFC 6749 §2.3, RFC 7523 §2.2).
+#[derive(Debug)]
+pub enum ClientProof {
+    /// HTTP Basic: every reading of the header, in the order to try.
+    Basic(Vec<(String, Secret)>),
+    /// `client_id` and `client_secret` in the form.
+    Post(String, Secret),
+    /// `client_assertion`: `private_key_jwt`, or a platform's token.
+    Assertion(Secret),
+}
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:";
+
+impl TokenType {
+    /// The URN of RFC 8693 §3.
+    #[must_use]
+    pub const fn urn(self) -> &'static str {
+        match self {
+            Self::AccessToken => "urn:ietf:params:oauth:token-type:access_token",
+            Self::IdToken => "urn:ietf:params:oauth:token-type:id_token",
+            Self::Jwt => "urn:ietf:params:oauth:token-type:jwt",
+        }
+    }
+
+    fn parse(urn: &str) -> Option<Self> {
+        match urn.strip_prefix(TOKEN_TYPE)? {
+            "access_token" => Some(Self::AccessToken),
+            "id_token" => Some(Self::IdToken),
+            "jwt" => Some(Self::Jwt),
+            _ => None,
+        }
+    }
+}
+
+impl Ask {
+    /// Parses a token request whose body is `form`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing wrong with it.
+    pub fn parse(request: &Request, form: &Form) -> Result<Self, Refusal> {
+        let grant = grant(form)?;
+        let client = client_proof(request, form)?;
+        let client_id = name(form, "client_id")?;
+        Ok(Self {
+            grant,
+            client,
+            client_id,
+            scopes: scopes(form)?,
+            task: name(form, "task")?,
+            task_id: name(form, "task_id")?,
+            target: target(form)?,
+        })
+    }
+}
+
+fn grant(form: &Form) -> Result<GrantType, Refusal> {
+    let grant_type = form.required("grant_type")?;
+    let grant = match grant_type {
+        "client_credentials" => GrantType::ClientCredentials,
+        "urn:ietf:params:oauth:grant-type:token-exchange" => exchange(form)?,
+        "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+            GrantType::JwtBearer { assertion: Secret::new(form.required("assertion")?) }
+        }
+        other => {
+            return Err(Refusal::request(Reason::GrantTypeUnsupported, printable(other)));
+        }
+    };
+    Ok(grant)
+}
+
+fn exchange(form: &Form) -> Result<GrantType, Refusal> {
+    let subject = Shown {
+        token: Secret::new(form.required("subject_token")?),
+        token_type: token_type(form.required("subject_token_type")?)?,
+    };
+    let actor = match (form.text("actor_token"), form.text("actor_token_type")) {
+        (Some(token), Some(kind)) => {
+            Some(Shown { token: Secret::new(token), token_type: token_type(kind)? })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            let what = "`actor_token` without `actor_token_type`";
+            return Err(Refusal::request(Reason::ParameterMissing, what));
+        }
+        (None, Some(_)) => {
+            let what = "`actor_token_type` without `actor_token`";
+            return Err(Refusal::request(Reason::ParameterBad, what));
+        }
+    };
+    let requested = match form.text("requested_token_type").map(token_type).transpose()? {
+        None => TokenType::AccessToken,
+        Some(TokenType::IdToken) => {
+            let what = "an id token is never issued";
+            return Err(Refusal::request(Reason::TokenTypeUnsupported, what));
+        }
+        Some(requested) => requested,
+    };
+    Ok(GrantType::TokenExchange { subject, actor, requested })
+}
+
+fn token_type(urn: &str) -> Result<TokenType, Refusal> {
+    TokenType::parse(urn)
+        .ok_or_else(|| Refusal::request(Reason::TokenTypeUnsupported, printable(urn)))
+}
+
+/// One method of client authentication per request (RFC 6749 §2.3).
+fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
+    let mut headers = request.header("authorization");
+    let header = headers.next();
+    if headers.next().is_some() {
+        return Err(Refusal::request(Reason::ClientMethods, "two `authorization` headers"));
+    }
+    let secret = form.text("client_secret");
+    let assertion = match (form.text("client_assertion_type"), form.text("client_assertion")) {
+        (Some(ASSERTION_TYPE), Some(assertion)) => Some(Secret::new(assertion)),
+        (None, None) => None,
+        (Some(ASSERTION_TYPE), None) | (None, Some(_)) => {
+            let what = "`client_assertion` and `client_assertion_type` belong together";
+            return Err(Refusal::request(Reason::ParameterMissing, what));
+        }
+        (Some(other), _) => {
+            return Err(Refusal::request(Reason::ParameterBad, printable(other)));
+        }
+    };
+    match (header, secret, assertion) {
+        (None, None, None) => Ok(None),
+        (Some(header), None, None) => basic(header).map(Some),
+        (None, Some(secret), None) => {
+            let id = form.required("client_id")?;
+            Ok(Some(ClientProof::Post(id.to_owned(), Secret::new(secret))))
+        }
+        (None, None, Some(assertion)) => Ok(Some(ClientProof::Assertion(assertion))),
+        _ => Err(Refusal::request(Reason::ClientMethods, "more than one method")),
+    }
+}
+
+/// Reads HTTP Basic as real clients send it (design §6): split at the last colon, since an
+/// identifier may be a URL; the raw reading first, then the form-decoded one of RFC 6749 §2.3.1.
+fn basic(header: &str) -> Result<ClientProof, Refusal> {
+    let refuse = |what: &str| Refusal::proof(Slot::Client, Reason::ClientUnauthenticated, what);
+    let (scheme, rest) = header.split_once(' ').unwrap_or((header, ""));
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(refuse("the `authorization` scheme is not Basic"));
+    }
+    let pair = Base64::decode_vec(rest.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| refuse("the Basic credentials are not base64"))?;
+    let (id, secret) =
+        pair.rsplit_once(':').ok_or_else(|| refuse("the Basic credentials have no colon"))?;
+    let mut readings = vec![(id.to_owned(), Secret::new(secret))];
+    let decoded = crate::form::decode(id.as_bytes()).zip(crate::form::decode(secret.as_bytes()));
+    if let Some((decoded_id, decoded_secret)) = decoded
+        && (decoded_id != id || decoded_secret != secret)
+    {
+        readings.push((decoded_id, Secret::new(decoded_secret)));
+    }
+    Ok(ClientProof::Basic(readings))
+}
+
+/// One target (design §6): `audience` equal to `resource` is one.
+fn target(form: &Form) -> Result<String, Refusal> {
+    let named: BTreeSet<&str> = form.all("resource").chain(form.all("audience")).collect();
+    let mut named = named.into_iter();
+    match (named.next(), named.next()) {
+        (Some(target), None) if target.len() <= limits::SUBJECT_BYTES => Ok(target.to_owned()),
+        (Some(_), None) => Err(Refusal::request(Reason::TargetUnknown, "the target is too long")),
+        (Some(_), Some(_)) => Err(Refusal::request(Reason::TargetMissing, "several targets")),
+        (None, _) => Err(Refusal::request(Reason::TargetMissing, "no target")),
+    }
+}
+
+/// Scope tokens of RFC 6749 §3.3, separated by single spaces.
+fn scopes(form: &Form) -> Result<Option<BTreeSet<String>>, Refusal> {
+    let Some(text) = form.text("scope") else {
+        return Ok(None);
+    };
+    let bad = |what: String| Refusal::request(Reason::ParameterBad, what);
+    let mut scopes = BTreeSet::new();
+    for scope in text.split(' ') {
+        if !is_scope(scope) || scope.len() > limits::NAME_BYTES {
+            return Err(bad(format!("`{}` is not a scope", printable(scope))));
+        }
+        scopes.insert(scope.to_owned());
+        if scopes.len() > limits::SCOPES {
+            return Err(bad("too many scopes".to_owned()));
+        }
+    }
+    Ok(Some(scopes))
+}
+
+/// Whether the text is a scope-token of RFC 6749 §3.3.
+#[must_use]
+pub fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+/// A short name of visible ASCII.
+fn name(form: &Form, parameter: &'static str) -> Result<Option<String>, Refusal> {
+    match form.text(parameter) {
+        None => Ok(None),
+        Some(text) if is_name(text) => Ok(Some(text.to_owned())),
+        Some(_) => Err(Refusal::request(
+            Reason::ParameterBad,
+            format!("`{parameter}` is not a short name of visible characters"),
+        )),
+    }
+}
+
+/// Whether the text is at most [`limits::NAME_BYTES`] of visible ASCII.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= limits::NAME_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

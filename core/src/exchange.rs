@@ -1,0 +1,221 @@
+//! The main job: proofs in, one token out, or the reason why not.
+//!
+//! [`exchange`] verifies who is there; [`issue`] is the line from there to the token. The token is
+//! returned only after the commit that claims single use, confirms the session and records the hop.
+
+use crate::active::Active;
+use crate::ask::{Ask, GrantType};
+use crate::bundle::TokenType;
+use crate::client;
+use crate::encoding::{hex, sha256};
+use crate::event::{Event, Outcome};
+use crate::grant::{self, Grant};
+use crate::host::Host;
+use crate::identity::{self, Identity};
+use crate::moment::Moment;
+use crate::parties::{Parties, Proofs};
+use crate::policy::{self, Denied, Told};
+use crate::refusal::{Failure, Refusal, Slot};
+use crate::session;
+use crate::token;
+
+/// What the token endpoint answers with (RFC 6749 §5.1, RFC 8693 §2.2.1).
+#[derive(Debug)]
+pub struct Issued {
+    /// The token.
+    pub token: String,
+    /// The type that the answer names; exchanges alone name one.
+    pub issued_token_type: Option<TokenType>,
+    /// The token's life, in seconds.
+    pub expires_in: i64,
+    /// The scopes granted.
+    pub scope: Option<String>,
+}
+
+/// Why nothing was issued, and what the caller may read of it.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Why.
+    pub failure: Failure,
+    /// The policies that a denial names to the caller.
+    pub policies: Vec<String>,
+}
+
+impl<F: Into<Failure>> From<F> for Stopped {
+    fn from(failure: F) -> Self {
+        Self { failure: failure.into(), policies: Vec::new() }
+    }
+}
+
+impl From<Denied> for Stopped {
+    fn from(denied: Denied) -> Self {
+        let refusal = Refusal::request(denied.reason, denied.detail);
+        Self { failure: refusal.into(), policies: denied.policies }
+    }
+}
+
+/// Answers one token request.
+///
+/// # Errors
+///
+/// Why nothing was issued. Where the parties were verified, the denial is recorded.
+pub async fn exchange<H: Host>(
+    host: &H,
+    zone: &Active,
+    ask: &Ask,
+    moment: &Moment,
+    event: &mut Event,
+) -> Result<Issued, Stopped> {
+    let proofs = verify(host, zone, ask, moment, event).await?;
+    let mut session = denial_session(&proofs, moment);
+    let outcome = issue(host, zone, ask, proofs, moment, event, &mut session).await;
+    if let Err(Stopped { failure: Failure::Refused(refusal), policies }) = &outcome {
+        event.refuse(refusal, policies);
+        event.unrecorded = !session::deny(host, &zone.bundle.zone, &session, event, moment).await;
+    }
+    outcome
+}
+
+/// Verifies every proof shown.
+async fn verify<H: Host>(
+    host: &H,
+    zone: &Active,
+    ask: &Ask,
+    moment: &Moment,
+    event: &mut Event,
+) -> Result<Proofs, Failure> {
+    let client = match &ask.client {
+        None => None,
+        Some(proof) => {
+            Some(client::verify(host, zone, proof, ask.client_id.as_deref(), moment.now).await?)
+        }
+    };
+    event.client = client.as_ref().map(|client| client.application.clone());
+    event.tell_proof(client.as_ref().and_then(client::Client::platform));
+    let verify = async |slot, shown, token| {
+        identity::verify(host, zone, slot, shown, token, moment.now).await
+    };
+    let (slot, subject, actor) = match &ask.grant {
+        GrantType::ClientCredentials => (Slot::Client, None, None),
+        GrantType::JwtBearer { assertion } => {
+            (Slot::Assertion, Some(verify(Slot::Assertion, None, assertion).await?), None)
+        }
+        GrantType::TokenExchange { subject, actor, .. } => {
+            let shown = Some(subject.token_type);
+            let subject = verify(Slot::Subject, shown, &subject.token).await?;
+            let actor = match actor {
+                None => None,
+                Some(actor) => {
+                    Some(verify(Slot::Actor, Some(actor.token_type), &actor.token).await?)
+                }
+            };
+            (Slot::Subject, Some(subject), actor)
+        }
+    };
+    event.tell_proof(subject.as_ref());
+    event.tell_proof(actor.as_ref());
+    event.subject = subject.as_ref().map(|subject| subject.principal.id().to_owned());
+    Ok(Proofs { client, subject, actor, slot })
+}
+
+/// From verified proofs to the token.
+async fn issue<H: Host>(
+    host: &H,
+    zone: &Active,
+    ask: &Ask,
+    proofs: Proofs,
+    moment: &Moment,
+    event: &mut Event,
+    session: &mut String,
+) -> Result<Issued, Stopped> {
+    let parties = Parties::join(zone, proofs)?;
+    let task = grant::task(zone, ask, &parties)?;
+    let envelope = session::envelope(host, zone, &parties, task.as_ref()).await?;
+    let grant = Grant::narrow(zone, ask, &parties, task, envelope.as_ref(), moment)?;
+    session.clone_from(&grant.session.id);
+    event.tell_grant(&grant);
+    let told = Told {
+        subject: parties.subject_token.as_ref().and_then(Identity::external),
+        actor: parties.actor_external(),
+    };
+    let permitted = policy::decide(zone, &grant, told, moment.now)?;
+    let claims = token::mint(zone, &grant, moment.now);
+    let token = token::sign(host, zone, &claims).await?;
+    event.allow(&grant, permitted.policies, &token);
+    session::extend(host, zone, &grant, envelope.as_ref(), event, moment).await?;
+    Ok(Issued {
+        token,
+        issued_token_type: match &ask.grant {
+            GrantType::TokenExchange { requested, .. } => Some(*requested),
+            GrantType::ClientCredentials | GrantType::JwtBearer { .. } => None,
+        },
+        expires_in: grant.expires.since(moment.now),
+        scope: claims.scope,
+    })
+}
+
+/// Where a denial is recorded that comes before the session is known.
+fn denial_session(proofs: &Proofs, moment: &Moment) -> String {
+    let subject = proofs.subject.as_ref();
+    let own = subject.and_then(Identity::own).map(|own| own.sid.clone());
+    let claim = || subject?.external()?.single_use.clone();
+    own.or_else(claim).unwrap_or_else(|| moment.id("session"))
+}
+
+impl Event {
+    /// Names a token that was shown.
+    fn tell_proof(&mut self, identity: Option<&Identity>) {
+        let Some(identity) = identity else { return };
+        let name = identity.proof_name();
+        if self.proofs.contains(&name) {
+            return;
+        }
+        self.proofs.push(name);
+        if let Some(external) = identity.external() {
+            self.issuers.push(external.row.clone());
+            self.rules.push(external.rule.clone());
+        }
+    }
+
+    fn tell_grant(&mut self, grant: &Grant) {
+        self.subject = Some(grant.subject.id().to_owned());
+        self.actor = Some(grant.actor().to_owned());
+        self.client = Some(grant.presenter.clone());
+        self.chain = grant.chain();
+        self.task = grant.task.as_ref().map(|task| task.name.clone());
+        self.task_id = grant.task.as_ref().and_then(|task| task.id.clone());
+        self.device.clone_from(&grant.device);
+        self.resource = Some(grant.target.audience().to_owned());
+        self.scopes = grant.scopes.iter().cloned().collect();
+        self.session = Some(grant.session.id.clone());
+        self.parent = grant.parent().map(str::to_owned);
+    }
+
+    fn allow(&mut self, grant: &Grant, policies: Vec<String>, token: &str) {
+        self.outcome = Outcome::Allow;
+        self.status = 200;
+        self.policies = policies;
+        self.hop = Some(grant.hop().to_owned());
+        self.expires = Some(grant.expires);
+        self.token = Some(hex(&sha256(token.as_bytes())));
+    }
+
+    /// Turns the event into a refusal's.
+    pub fn refuse(&mut self, refusal: &Refusal, policies: &[String]) {
+        let wire = refusal.wire();
+        self.outcome = wire.outcome;
+        self.status = wire.status;
+        self.error = Some(wire.error);
+        self.reason = Some(refusal.reason.code());
+        self.detail = (!refusal.detail.is_empty()).then(|| refusal.detail.clone());
+        self.policies = policies.to_vec();
+        self.withdraw();
+    }
+
+    /// Forgets a token that was made and dropped.
+    pub fn withdraw(&mut self) {
+        self.hop = None;
+        self.token = None;
+        self.expires = None;
+    }
+}

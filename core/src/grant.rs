@@ -1,0 +1,432 @@
+//! What may at most be issued: the request, narrowed by everything that stands above it.
+//!
+//! Narrowing is over (resource, scope) pairs (design §2): on the same resource within the subject
+//! token's scopes, on another one within the session's envelope, and never beyond. Nothing issued
+//! outlives any proof it rests on, its parent or its session. All of it is pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::active::Active;
+use crate::ask::Ask;
+use crate::bundle::{Bearer, Task};
+use crate::client::Client;
+use crate::encoding::{base64url, tagged_hash};
+use crate::identity::{Identity, Principal};
+use crate::limits;
+use crate::moment::{Moment, Timestamp};
+use crate::own::{OwnToken, Step, TaskSource, TokenTask};
+use crate::parties::{Claim, Parties};
+use crate::refusal::{Reason, Refusal, Slot};
+
+/// A session's envelope: scopes by resource.
+pub type Envelope = BTreeMap<String, BTreeSet<String>>;
+
+/// What is to be decided, and then issued.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// On whose behalf.
+    pub subject: Principal,
+    /// The application that will hold the token.
+    pub presenter: String,
+    /// The actors, the current one first; none where the subject acts itself.
+    pub actors: Vec<String>,
+    /// What the token is for.
+    pub target: Target,
+    /// The scopes; empty only where the resource has none.
+    pub scopes: BTreeSet<String>,
+    /// The task.
+    pub task: Option<TokenTask>,
+    /// The device.
+    pub device: Option<String>,
+    /// When the token will expire.
+    pub expires: Timestamp,
+    /// The hops above, root first, and this one last.
+    pub path: Vec<Step>,
+    /// The session, and how this hop enters it.
+    pub session: Session,
+    /// Single-use proofs that are spent before the session is entered.
+    pub spends: Vec<Claim>,
+    /// For a user: the tags that its rule gave.
+    pub user_tags: BTreeMap<String, String>,
+}
+
+/// What a token is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A resource of the bundle's.
+    Resource(String),
+    /// The caller itself: a session token, to be exchanged for the next resources.
+    Itself(String),
+}
+
+impl Target {
+    /// The token's `aud`.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        match self {
+            Self::Resource(id) | Self::Itself(id) => id,
+        }
+    }
+}
+
+/// A session, and how a hop enters it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The session's id.
+    pub id: String,
+    /// How the hop enters.
+    pub entry: Entry,
+    /// When the session ends, if this hop opens it.
+    pub ends: Timestamp,
+    /// When the proof expires that the session rests on, and that may not open it a second time.
+    pub proof_expires: Timestamp,
+    /// Where that proof was shown.
+    pub slot: Slot,
+    /// The hops on any path shown: none of them may be revoked.
+    pub relies_on: BTreeSet<String>,
+}
+
+/// How a hop enters its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It opens the session, which must not have been opened before.
+    Open,
+    /// It opens the session, or joins it if the same proof and task opened it before.
+    Join,
+    /// It extends the session, which must be open.
+    Extend,
+}
+
+impl Grant {
+    /// Narrows what is asked. `envelope` is that of the session's task.
+    ///
+    /// # Errors
+    ///
+    /// What is asked is more than may be had.
+    pub fn narrow(
+        zone: &Active,
+        ask: &Ask,
+        parties: &Parties,
+        task: Option<TokenTask>,
+        envelope: Option<&Envelope>,
+        moment: &Moment,
+    ) -> Result<Self, Refusal> {
+        let target = target(zone, ask, &parties.presenter)?;
+        let scopes = scopes(zone, ask, &target, parties.own())?;
+        check_envelope(&target, &scopes, envelope)?;
+        let session = session(zone, ask, parties, moment);
+        let expires = expires(zone, &target, parties, &session, moment.now)?;
+        let spends =
+            parties.claims().into_iter().filter(|claim| claim.name != session.id).collect();
+        Ok(Self {
+            subject: parties.subject.clone(),
+            presenter: parties.presenter.clone(),
+            actors: parties.actors.clone(),
+            path: path(zone, parties, moment)?,
+            device: device(parties),
+            user_tags: user_tags(zone, parties),
+            target,
+            scopes,
+            task,
+            expires,
+            session,
+            spends,
+        })
+    }
+
+    /// Every application on the chain, the current actor first.
+    #[must_use]
+    pub fn chain(&self) -> Vec<String> {
+        let mut chain = self.actors.clone();
+        if let Principal::Application(application) = &self.subject
+            && !chain.contains(application)
+        {
+            chain.push(application.clone());
+        }
+        chain
+    }
+
+    /// The current actor.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        self.actors.first().map_or(&self.presenter, String::as_str)
+    }
+
+    /// This hop's id, which is the token's `jti`.
+    #[must_use]
+    pub fn hop(&self) -> &str {
+        self.path.last().map(|step| step.jti.as_str()).unwrap_or_default()
+    }
+
+    /// The parent hop's id.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.path.iter().nth_back(1).map(|step| step.jti.as_str())
+    }
+}
+
+/// The task of this hop: the session's, which never changes, or the one that opens it.
+///
+/// # Errors
+///
+/// A task that is not declared, that the presenter may not claim, or that is not the session's.
+pub fn task(zone: &Active, ask: &Ask, parties: &Parties) -> Result<Option<TokenTask>, Refusal> {
+    let refuse = |detail: String| Refusal::request(Reason::TaskRefused, detail);
+    if let Some(own) = parties.own() {
+        let same = |asked: &Option<String>, known: Option<&String>| {
+            asked.is_none() || asked.as_ref() == known
+        };
+        let known = own.task.as_ref();
+        if !same(&ask.task, known.map(|task| &task.name))
+            || !same(&ask.task_id, known.and_then(|task| task.id.as_ref()))
+        {
+            return Err(refuse("the session's task is another one".to_owned()));
+        }
+        return Ok(own.task.clone());
+    }
+    let ruled = parties.externals().find_map(|(_, _, external)| external.task.as_ref());
+    let name = match (ruled, &ask.task) {
+        (Some(ruled), Some(asked)) if ruled != asked => {
+            return Err(refuse(format!("the rule says `{ruled}`, the caller `{asked}`")));
+        }
+        (ruled, asked) => ruled.or(asked.as_ref()),
+    };
+    let id = task_id(ask, parties)?;
+    let Some(name) = name else { return Ok(None) };
+    let Some(declared) = zone.bundle.tasks.get(name) else {
+        return Err(Refusal::request(Reason::TaskUnknown, format!("`{name}`")));
+    };
+    if !declared.claimants.contains(&parties.presenter) {
+        return Err(refuse(format!("`{}` may not claim `{name}`", parties.presenter)));
+    }
+    let source = match (ruled, &declared.envelope) {
+        (Some(_), _) => TaskSource::Rule,
+        (None, Some(_)) => TaskSource::Envelope,
+        (None, None) => TaskSource::Claimed,
+    };
+    let envelope = declared.envelope.as_ref().map(envelope_name);
+    Ok(Some(TokenTask { name: name.clone(), id, source, envelope }))
+}
+
+/// The task's id: the claim that a rule names, or the caller's word; both only if they agree.
+fn task_id(ask: &Ask, parties: &Parties) -> Result<Option<String>, Refusal> {
+    let proven = parties.externals().find_map(|(_, _, external)| external.task_id.as_ref());
+    match (proven, &ask.task_id) {
+        (Some(proven), Some(asked)) if proven != asked => Err(Refusal::request(
+            Reason::TaskRefused,
+            format!("the token says `{proven}`, the caller `{asked}`"),
+        )),
+        (proven, asked) => Ok(proven.or(asked.as_ref()).cloned()),
+    }
+}
+
+/// The name of an envelope: a token carries it, so that a bundle that widens the task later does
+/// not widen the sessions that are open.
+#[must_use]
+pub fn envelope_name(envelope: &Envelope) -> String {
+    let document = serde_json::to_vec(envelope).unwrap_or_default();
+    let hash = tagged_hash("envelope", &[&document]);
+    base64url(hash.get(..16).unwrap_or_default())
+}
+
+/// The part of two envelopes that both allow.
+#[must_use]
+pub fn intersection(one: &Envelope, other: &Envelope) -> Envelope {
+    one.iter()
+        .filter_map(|(resource, scopes)| {
+            let allowed = other.get(resource)?;
+            Some((resource.clone(), scopes.intersection(allowed).cloned().collect()))
+        })
+        .collect()
+}
+
+/// The envelope of a task as the bundle has it now.
+#[must_use]
+pub fn declared_envelope<'a>(zone: &'a Active, task: &TokenTask) -> Option<&'a Envelope> {
+    let declared: Option<&Task> = zone.bundle.tasks.get(&task.name);
+    declared.and_then(|declared| declared.envelope.as_ref())
+}
+
+fn target(zone: &Active, ask: &Ask, presenter: &str) -> Result<Target, Refusal> {
+    if ask.target == presenter {
+        return Ok(Target::Itself(ask.target.clone()));
+    }
+    if zone.bundle.resources.contains_key(&ask.target) {
+        return Ok(Target::Resource(ask.target.clone()));
+    }
+    let target = crate::form::printable(&ask.target);
+    Err(Refusal::request(Reason::TargetUnknown, format!("`{target}`")))
+}
+
+/// The scopes asked for, or the resource's defaults; never beyond the subject's token.
+fn scopes(
+    zone: &Active,
+    ask: &Ask,
+    target: &Target,
+    own: Option<&OwnToken>,
+) -> Result<BTreeSet<String>, Refusal> {
+    let resource = match target {
+        Target::Itself(_) => None,
+        Target::Resource(id) => zone.bundle.resources.get(id),
+    };
+    let nothing = BTreeSet::new();
+    let defined = resource.map_or(&nothing, |resource| &resource.scopes);
+    let parent: Option<BTreeSet<String>> =
+        own.filter(|own| own.aud == target.audience()).map(|own| {
+            own.scope.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect()
+        });
+    let scopes = match (&ask.scopes, &parent) {
+        (Some(asked), _) => asked.clone(),
+        (None, Some(parent)) => parent.clone(),
+        (None, None) => resource.map_or(&nothing, |resource| &resource.default_scopes).clone(),
+    };
+    if let Some(unknown) = scopes.iter().find(|scope| !defined.contains(*scope)) {
+        return Err(Refusal::request(Reason::ScopeUnknown, format!("`{unknown}`")));
+    }
+    if let Some(beyond) = parent.and_then(|parent| scopes.difference(&parent).next().cloned()) {
+        return Err(Refusal::request(Reason::ScopeBeyondParent, format!("`{beyond}`")));
+    }
+    if scopes.is_empty() && !defined.is_empty() {
+        return Err(Refusal::request(Reason::ScopeMissing, "the resource has no default"));
+    }
+    Ok(scopes)
+}
+
+/// Every pair lies in the envelope. A session token grants nothing by itself, so it needs none.
+fn check_envelope(
+    target: &Target,
+    scopes: &BTreeSet<String>,
+    envelope: Option<&Envelope>,
+) -> Result<(), Refusal> {
+    let (Some(envelope), Target::Resource(resource)) = (envelope, target) else {
+        return Ok(());
+    };
+    let Some(allowed) = envelope.get(resource) else {
+        return Err(Refusal::request(Reason::TargetOutsideEnvelope, format!("`{resource}`")));
+    };
+    match scopes.difference(allowed).next() {
+        Some(beyond) => {
+            let detail = format!("`{beyond}` at `{resource}`");
+            Err(Refusal::request(Reason::ScopeOutsideEnvelope, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The session that this hop belongs to (design §2, "Sessions and proofs").
+fn session(zone: &Active, ask: &Ask, parties: &Parties, moment: &Moment) -> Session {
+    let longest = moment.now.plus(zone.bundle.session_secs);
+    let zone_name = zone.bundle.zone.as_bytes();
+    let task_id = task_id(ask, parties).ok().flatten();
+    let named = |domain: &str, parts: &[&[u8]]| base64url(&tagged_hash(domain, parts));
+    let platform = parties.client.as_ref().and_then(Client::platform);
+    let root = parties.subject_token.as_ref().or(platform);
+    let (id, entry, ends) = match (parties.own(), root) {
+        (Some(own), _) => (own.sid.clone(), Entry::Extend, own.exp),
+        (None, Some(root)) => {
+            let single_use = root.external().and_then(|external| external.single_use.clone());
+            match (single_use, task_id) {
+                (Some(claim), _) => (claim, Entry::Open, root.expires.min(longest)),
+                (None, Some(task)) => {
+                    let proof = root.proof.as_slice();
+                    let parts = [zone_name, proof, parties.presenter.as_bytes(), task.as_bytes()];
+                    // Counted from the proof's birth, so that whoever opens it and whoever joins
+                    // it agree on its end without reading it.
+                    let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
+                    let ends = ends.unwrap_or(longest).min(root.expires);
+                    (named("proof-session", &parts), Entry::Join, ends)
+                }
+                (None, None) => (moment.id("session"), Entry::Open, root.expires.min(longest)),
+            }
+        }
+        (None, None) => match (task_id, parties.claims().into_iter().next()) {
+            (Some(task), _) => {
+                let parts = [zone_name, parties.presenter.as_bytes(), task.as_bytes()];
+                (named("task-session", &parts), Entry::Join, longest)
+            }
+            (None, Some(claim)) => (claim.name, Entry::Open, longest),
+            (None, None) => (moment.id("session"), Entry::Open, longest),
+        },
+    };
+    let tokens = [parties.subject_token.as_ref(), parties.actor_token.as_ref()];
+    let relies_on = tokens
+        .into_iter()
+        .flatten()
+        .filter_map(Identity::own)
+        .flat_map(|own| own.path.iter().map(|step| step.jti.clone()))
+        .collect();
+    let claimed = parties.claims().into_iter().find(|claim| claim.name == id);
+    let proof_expires = claimed.map_or(ends, |claim| claim.expires);
+    Session { id, entry, ends, proof_expires, slot: parties.root_slot, relies_on }
+}
+
+/// When an external token was issued.
+fn born(identity: &Identity) -> Option<Timestamp> {
+    let issued = identity.external()?.claims.get("iat")?.as_i64()?;
+    Some(Timestamp(issued))
+}
+
+/// A platform's token bounds what rests on it, wherever it was shown. The assertion of a key of the
+/// client's own only authenticates the request.
+fn client_expiry(parties: &Parties) -> Option<Timestamp> {
+    let client = parties.client.as_ref()?;
+    client.platform().map(|identity| identity.expires)
+}
+
+/// Never beyond any proof, parent or session (X03).
+fn expires(
+    zone: &Active,
+    target: &Target,
+    parties: &Parties,
+    session: &Session,
+    now: Timestamp,
+) -> Result<Timestamp, Refusal> {
+    let life = match target {
+        Target::Itself(_) => zone.bundle.session_secs,
+        Target::Resource(id) => {
+            let own = zone.bundle.resources.get(id).and_then(|resource| resource.token_secs);
+            own.unwrap_or(zone.bundle.token_secs)
+        }
+    };
+    let bounds = [
+        parties.subject_token.as_ref().map(|token| token.expires),
+        parties.actor_token.as_ref().map(|token| token.expires),
+        client_expiry(parties),
+        Some(session.ends),
+    ];
+    let expires = bounds.into_iter().flatten().fold(now.plus(life), Timestamp::min);
+    if expires <= now {
+        return Err(Refusal::request(Reason::Expired, "nothing is left of a proof's life"));
+    }
+    Ok(expires)
+}
+
+fn path(zone: &Active, parties: &Parties, moment: &Moment) -> Result<Vec<Step>, Refusal> {
+    let mut path = parties.own().map(|own| own.path.clone()).unwrap_or_default();
+    if path.len() >= limits::PATH {
+        return Err(Refusal::request(Reason::PathTooLong, format!("{} hops", path.len())));
+    }
+    path.push(Step {
+        jti: moment.id("hop"),
+        client_id: parties.presenter.clone(),
+        rules: parties.externals().map(|(_, _, external)| external.rule.clone()).collect(),
+        seq: zone.snapshot.seq,
+    });
+    Ok(path)
+}
+
+fn device(parties: &Parties) -> Option<String> {
+    let carried = parties.own().and_then(|own| own.device.clone());
+    carried.or_else(|| parties.externals().find_map(|(_, _, external)| external.device.clone()))
+}
+
+/// The tags that the user's rule gives it; the rule is the first of the path's root.
+fn user_tags(zone: &Active, parties: &Parties) -> BTreeMap<String, String> {
+    let carried =
+        parties.own().and_then(|own| own.path.first()).and_then(|step| step.rules.first());
+    let shown = parties.externals().map(|(_, _, external)| &external.rule).next();
+    let rule = carried.or(shown).and_then(|rule| zone.bundle.rules.get(rule));
+    rule.filter(|rule| rule.bearer == Bearer::User)
+        .map(|rule| rule.tags.clone())
+        .unwrap_or_default()
+}

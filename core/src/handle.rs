@@ -1,0 +1,262 @@
+//! Writ's HTTP: every path, method, header and error body of every target is here, so that no
+//! target can drift.
+
+use serde_json::{Map, Value, json};
+
+use crate::active::{self, Active};
+use crate::ask::Ask;
+use crate::event::{Event, Outcome};
+use crate::exchange::{self, Issued, Stopped};
+use crate::form::Form;
+use crate::host::{Host, Unavailable};
+use crate::http::{Request, Response};
+use crate::limits;
+use crate::metadata;
+use crate::moment::Moment;
+use crate::refusal::{Failure, Reason, Refusal};
+
+/// The token endpoint.
+pub const TOKEN: &str = "/oauth/token";
+/// The key set.
+pub const JWKS: &str = "/.well-known/jwks.json";
+
+/// The endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Token,
+    Metadata,
+    Keys,
+    Alive,
+    Ready,
+}
+
+impl Endpoint {
+    /// The endpoint of a path. Leading slashes are collapsed: published clients join an issuer
+    /// that ends with one (clients.md §1.1).
+    fn find(path: &str) -> Option<Self> {
+        let path = path.trim_start_matches('/');
+        match path {
+            "oauth/token" => Some(Self::Token),
+            ".well-known/oauth-authorization-server" | ".well-known/openid-configuration" => {
+                Some(Self::Metadata)
+            }
+            ".well-known/jwks.json" => Some(Self::Keys),
+            "healthz" => Some(Self::Alive),
+            "readyz" => Some(Self::Ready),
+            _ => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Metadata => "metadata",
+            Self::Keys => "jwks",
+            Self::Alive => "healthz",
+            Self::Ready => "readyz",
+        }
+    }
+
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Token => "POST, OPTIONS",
+            Self::Metadata | Self::Keys | Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
+        }
+    }
+}
+
+/// Answers a request to the zone `zone`, and has the host record its one event.
+///
+/// A target runs this to its end even if the client hangs up.
+pub async fn handle<H: Host>(host: &H, zone: &str, moment: Moment, request: Request) -> Response {
+    let mut event = Event {
+        time: moment.now,
+        request: moment.id("request"),
+        zone: zone.to_owned(),
+        endpoint: "unknown",
+        ..Event::default()
+    };
+    let answered = route(host, zone, &moment, &request, &mut event).await;
+    let mut response = answered.unwrap_or_else(|stopped| stop(&request, stopped, &mut event));
+    event.status = response.status;
+    response.headers.push(("x-request-id", event.request.clone()));
+    response.headers.push(("x-content-type-options", "nosniff".to_owned()));
+    response.headers.push(("access-control-allow-origin", "*".to_owned()));
+    response.headers.push((
+        "access-control-expose-headers",
+        "www-authenticate, x-request-id, retry-after".to_owned(),
+    ));
+    if request.method == "HEAD" {
+        response.body.clear();
+    }
+    host.record(&event);
+    response
+}
+
+async fn route<H: Host>(
+    host: &H,
+    zone: &str,
+    moment: &Moment,
+    request: &Request,
+    event: &mut Event,
+) -> Result<Response, Stopped> {
+    let endpoint = Endpoint::find(&request.path);
+    let endpoint =
+        endpoint.ok_or_else(|| Refusal::request(Reason::NotFound, "there is no such path"))?;
+    event.endpoint = endpoint.name();
+    let post = endpoint == Endpoint::Token;
+    match request.method.as_str() {
+        "OPTIONS" => return Ok(preflight(endpoint)),
+        "POST" if post => {}
+        "GET" | "HEAD" if !post => {}
+        other => {
+            let method = crate::form::printable(other);
+            return Err(Refusal::request(Reason::Method, format!("`{method}`")).into());
+        }
+    }
+    if endpoint == Endpoint::Alive {
+        return Ok(document(200, &json!({ "status": "ok" }), "no-store"));
+    }
+    let zone = active::zone(host, zone, moment.now).await?;
+    event.bundle = Some(zone.name.clone());
+    event.seq = Some(zone.snapshot.seq);
+    match endpoint {
+        Endpoint::Alive | Endpoint::Ready => {
+            Ok(document(200, &json!({ "status": "ready" }), "no-store"))
+        }
+        Endpoint::Metadata => Ok(document(200, &metadata::document(&zone), CACHED)),
+        Endpoint::Keys => Ok(document(200, &metadata::keys(&zone), CACHED)),
+        Endpoint::Token => {
+            let issued = token(host, &zone, moment, request, event).await?;
+            Ok(success(&issued))
+        }
+    }
+}
+
+/// What published clients cache keys for (design §7).
+const CACHED: &str = "public, max-age=300";
+
+async fn token<H: Host>(
+    host: &H,
+    zone: &Active,
+    moment: &Moment,
+    request: &Request,
+    event: &mut Event,
+) -> Result<Issued, Stopped> {
+    let form = read_form(request)?;
+    let ask = Ask::parse(request, &form)?;
+    event.grant_type = Some(ask.grant.name());
+    event.resource = Some(crate::form::printable(&ask.target));
+    exchange::exchange(host, zone, &ask, moment, event).await
+}
+
+fn read_form(request: &Request) -> Result<Form, Refusal> {
+    if request.body.len() > limits::BODY_BYTES {
+        return Err(Refusal::request(Reason::BodyTooLarge, ""));
+    }
+    if request.query.as_ref().is_some_and(|query| !query.is_empty()) {
+        let what = "parameters belong in the body, never in the query";
+        return Err(Refusal::request(Reason::ParameterBad, what));
+    }
+    let mut types = request.header("content-type");
+    let media = types.next().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if types.next().is_some() || !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Refusal::request(Reason::ContentType, crate::form::printable(media)));
+    }
+    Form::parse(&request.body)
+}
+
+fn document(status: u16, body: &Value, cache: &str) -> Response {
+    Response {
+        status,
+        headers: vec![
+            ("content-type", "application/json".to_owned()),
+            ("cache-control", cache.to_owned()),
+        ],
+        body: body.to_string().into_bytes(),
+    }
+}
+
+fn success(issued: &Issued) -> Response {
+    let mut body = Map::new();
+    body.insert("access_token".into(), issued.token.clone().into());
+    if let Some(issued_type) = issued.issued_token_type {
+        body.insert("issued_token_type".into(), issued_type.urn().into());
+    }
+    body.insert("token_type".into(), "Bearer".into());
+    body.insert("expires_in".into(), issued.expires_in.into());
+    if let Some(scope) = &issued.scope {
+        body.insert("scope".into(), scope.clone().into());
+    }
+    document(200, &Value::Object(body), "no-store")
+}
+
+fn preflight(endpoint: Endpoint) -> Response {
+    Response {
+        status: 204,
+        headers: vec![
+            ("access-control-allow-methods", endpoint.methods().to_owned()),
+            ("access-control-allow-headers", "authorization, content-type, dpop".to_owned()),
+            ("access-control-max-age", "86400".to_owned()),
+        ],
+        body: Vec::new(),
+    }
+}
+
+/// The answer to a request that came to nothing.
+fn stop(request: &Request, stopped: Stopped, event: &mut Event) -> Response {
+    match stopped.failure {
+        Failure::Refused(refusal) => {
+            event.refuse(&refusal, &stopped.policies);
+            refused(request, &refusal, &stopped.policies, event)
+        }
+        Failure::Unavailable(Unavailable(what)) => {
+            event.withdraw();
+            event.outcome = Outcome::Error;
+            event.error = Some("temporarily_unavailable");
+            event.reason = Some("unavailable");
+            event.detail = Some(what);
+            let description = format!("try again shortly (request {})", event.request);
+            let mut response = failure(503, "temporarily_unavailable", &description);
+            response.headers.push(("retry-after", "1".to_owned()));
+            response
+        }
+    }
+}
+
+fn refused(request: &Request, refusal: &Refusal, policies: &[String], event: &Event) -> Response {
+    let wire = refusal.wire();
+    let mut description = wire.sentence.to_owned();
+    if wire.error == "access_denied" {
+        let bundle = event.bundle.as_deref().unwrap_or_default();
+        let which = match refusal.reason {
+            Reason::NoPermitSubject => "no policy permits it to the subject".to_owned(),
+            Reason::NoPermitActor => "no policy permits it to the actor".to_owned(),
+            Reason::PolicyError => format!("policy error in {}", policies.join(", ")),
+            _ => format!("forbidden by {}", policies.join(", ")),
+        };
+        description = format!("{description}: {which}; bundle {bundle}");
+    }
+    description = format!("{description} (request {})", event.request);
+    let mut response = failure(wire.status, wire.error, &description);
+    if wire.status == 401 && request.header("authorization").next().is_some() {
+        response.headers.push(("www-authenticate", "Basic realm=\"writ\"".to_owned()));
+    }
+    if wire.status == 405 {
+        let methods = Endpoint::find(&request.path).map_or("", Endpoint::methods);
+        response.headers.push(("allow", methods.to_owned()));
+    }
+    response
+}
+
+fn failure(status: u16, error: &str, description: &str) -> Response {
+    let body = json!({ "error": error, "error_description": plain(description) });
+    document(status, &body, "no-store")
+}
+
+/// The characters that RFC 6749 §5.2 allows in a description.
+fn plain(text: &str) -> String {
+    let allowed =
+        |letter: &char| matches!(letter, '\x20'..='\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+    text.chars().map(|letter| if allowed(&letter) { letter } else { '?' }).collect()
+}

@@ -1,0 +1,285 @@
+//! JSON Web Tokens (RFC 7519) in compact form: the one place where a token is taken apart or put
+//! together.
+//!
+//! Reading is in two steps, because signatures are the host's: [`Unverified::parse`] takes the text
+//! apart, so that the caller can find the issuer's row and key; [`verify`] has the host check the
+//! signature and lets `jwt-compact` join algorithm, message and verdict. Only [`verify`] makes
+//! [`Claims`]. Nothing in a header ever leads to a key but `kid`, as an opaque name (J05).
+
+use std::borrow::Cow;
+
+use jwt_compact::{AlgorithmExt, AlgorithmSignature, Header, UntrustedToken, ValidationError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::encoding::{base64url, from_base64url, tagged_hash};
+use crate::host::{Host, Unavailable};
+use crate::jwk::{Algorithm, PublicKey};
+use crate::limits;
+
+/// A token taken apart, of which nothing is known to be true.
+pub struct Unverified<'a> {
+    token: UntrustedToken<'a>,
+    /// What the signature is made over.
+    signed: &'a str,
+    /// The algorithm that the header claims.
+    pub algorithm: Algorithm,
+    /// The key id.
+    pub kid: Option<String>,
+    /// The header's `typ` in lower case, without `application/`; empty where there is none.
+    pub typ: String,
+    claims: Value,
+}
+
+/// Why a token cannot be read. The text is for the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// Longer than [`limits::TOKEN_BYTES`].
+    Oversized,
+    /// Not three strict base64url parts of which two are strict JSON objects.
+    Malformed(String),
+    /// An algorithm that does not exist here, `none` and HMAC among them.
+    Algorithm(String),
+    /// A header parameter that we refuse: `crit`, `b64`, `jku`, `jwk`, `x5u`, `x5c`, `enc`, `zip`.
+    Header(String),
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes a compact token apart.
+    ///
+    /// # Errors
+    ///
+    /// See [`TokenFault`].
+    pub fn parse(text: &'a str) -> Result<Self, TokenFault> {
+        if text.len() > limits::TOKEN_BYTES {
+            return Err(TokenFault::Oversized);
+        }
+        let mut parts = text.split('.');
+        let (Some(header), Some(payload), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(TokenFault::Malformed("not three parts".to_owned()));
+        };
+        let (algorithm, kid, typ) = read_header(&part(header, "header")?)?;
+        let claims = Value::Object(part(payload, "payload")?);
+        let token = UntrustedToken::try_from(text)
+            .map_err(|error| TokenFault::Malformed(error.to_string()))?;
+        let (signed, _) = text.rsplit_once('.').unwrap_or_default();
+        Ok(Self { token, signed, algorithm, kid, typ, claims })
+    }
+
+    /// The `iss` that the token claims.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.get("iss").and_then(Value::as_str)
+    }
+
+    /// A claim that nobody vouches for yet: to choose between rows and keys, never to decide.
+    #[must_use]
+    pub fn unverified_claim(&self, name: &str) -> Option<&Value> {
+        self.claims.get(name)
+    }
+
+    /// A hash that names the token: of what is signed, never of the signature, since an ECDSA
+    /// signature has a twin that is as valid (J12).
+    #[must_use]
+    pub fn proof(&self) -> [u8; 32] {
+        tagged_hash("proof", &[self.signed.as_bytes()])
+    }
+}
+
+fn part(text: &str, name: &str) -> Result<Map<String, Value>, TokenFault> {
+    let bytes = from_base64url(text)
+        .ok_or_else(|| TokenFault::Malformed(format!("the {name} is not base64url")))?;
+    crate::strict::object(&bytes)
+        .map_err(|error| TokenFault::Malformed(format!("the {name}: {error}")))
+}
+
+fn read_header(
+    header: &Map<String, Value>,
+) -> Result<(Algorithm, Option<String>, String), TokenFault> {
+    let refused = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip"];
+    if let Some(name) = refused.into_iter().find(|name| header.contains_key(*name)) {
+        return Err(TokenFault::Header(format!("`{name}` is present")));
+    }
+    let text = |name: &str| match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(TokenFault::Header(format!("`{name}` is not a string"))),
+    };
+    let name = text("alg")?.unwrap_or_default();
+    let algorithm =
+        Algorithm::from_name(name).ok_or_else(|| TokenFault::Algorithm(name.to_owned()))?;
+    let kid = text("kid")?;
+    if kid.is_some_and(|kid| kid.len() > limits::KID_BYTES) {
+        return Err(TokenFault::Header("`kid` is too long".to_owned()));
+    }
+    let typ = text("typ")?.unwrap_or_default().to_ascii_lowercase();
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ).to_owned();
+    Ok((algorithm, kid.map(str::to_owned), typ))
+}
+
+/// Claims whose signature was verified. Only [`verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct Claims(Value);
+
+impl Claims {
+    /// The value at a JSON Pointer (RFC 6901).
+    #[must_use]
+    pub fn pointer(&self, pointer: &str) -> Option<&Value> {
+        self.0.pointer(pointer)
+    }
+
+    /// The claim `name`, if it is a string.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    /// The claim `name`, of whatever type.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The claims as a type of ours.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit, for the record.
+    pub fn read<T: for<'de> Deserialize<'de>>(&self) -> Result<T, String> {
+        T::deserialize(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+/// What became of a signature.
+pub enum Verdict {
+    /// It is the key's.
+    Verified(Claims),
+    /// It is not, or the key is not for the token's algorithm.
+    Forged,
+    /// It is, but the claims have a time that is no whole number of seconds (J14).
+    Malformed(String),
+}
+
+/// Verifies the signature with `key`.
+///
+/// # Errors
+///
+/// The host's.
+pub async fn verify<H: Host>(
+    host: &H,
+    token: Unverified<'_>,
+    key: &PublicKey,
+) -> Result<Verdict, Unavailable> {
+    if !key.serves(token.algorithm) {
+        return Ok(Verdict::Forged);
+    }
+    let message = token.signed.as_bytes();
+    let signature = token.token.signature_bytes();
+    if !host.verify(token.algorithm, key, message, signature).await? {
+        return Ok(Verdict::Forged);
+    }
+    let witness = Witness { message, signature };
+    let pinned = Witnessed { name: token.algorithm.name(), lifetime: std::marker::PhantomData };
+    let joined = pinned.validator::<serde::de::IgnoredAny>(&witness).validate(&token.token);
+    Ok(match joined {
+        Ok(_) => Verdict::Verified(Claims(token.claims)),
+        Err(ValidationError::MalformedClaims(error)) => Verdict::Malformed(error.to_string()),
+        Err(_) => Verdict::Forged,
+    })
+}
+
+/// What the host has verified: this message with this signature.
+struct Witness<'a> {
+    message: &'a [u8],
+    signature: &'a [u8],
+}
+
+/// The algorithm of [`verify`]: `jwt-compact` compares the header's `alg` with the name, and the
+/// token's own bytes with the witness's.
+struct Witnessed<'a> {
+    name: &'static str,
+    lifetime: std::marker::PhantomData<&'a ()>,
+}
+
+impl<'a> jwt_compact::Algorithm for Witnessed<'a> {
+    type SigningKey = std::convert::Infallible;
+    type VerifyingKey = Witness<'a>;
+    type Signature = Raw;
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(self.name)
+    }
+
+    fn sign(&self, key: &Self::SigningKey, _message: &[u8]) -> Raw {
+        match *key {}
+    }
+
+    fn verify_signature(&self, signature: &Raw, key: &Witness<'a>, message: &[u8]) -> bool {
+        message == key.message && signature.0 == key.signature
+    }
+}
+
+/// Signature bytes of any length.
+struct Raw(Vec<u8>);
+
+impl AlgorithmSignature for Raw {
+    fn try_from_slice(slice: &[u8]) -> anyhow::Result<Self> {
+        Ok(Self(slice.to_vec()))
+    }
+
+    fn as_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.0)
+    }
+}
+
+/// Signs `claims` as a token of `typ` with the zone's key `kid`.
+///
+/// # Errors
+///
+/// The host's.
+pub async fn sign<H: Host, T: Serialize>(
+    host: &H,
+    zone: &str,
+    algorithm: Algorithm,
+    kid: &str,
+    typ: &str,
+    claims: T,
+) -> Result<String, Unavailable> {
+    let header = Header::empty().with_key_id(kid).with_token_type(typ);
+    let claims = jwt_compact::Claims::new(claims);
+    let prepared = Prepared(algorithm.name())
+        .token(&header, &claims, &())
+        .map_err(|error| Unavailable(format!("the token's claims have no JSON form: {error}")))?;
+    let message = prepared.strip_suffix('.').unwrap_or(&prepared);
+    let signature = host.sign(zone, kid, message.as_bytes()).await?;
+    Ok(format!("{message}.{}", base64url(&signature)))
+}
+
+/// The algorithm of [`sign`]: it renders header and claims with an empty signature, which is
+/// then replaced by the host's.
+struct Prepared(&'static str);
+
+impl jwt_compact::Algorithm for Prepared {
+    type SigningKey = ();
+    type VerifyingKey = std::convert::Infallible;
+    type Signature = Raw;
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(self.0)
+    }
+
+    fn sign(&self, (): &(), _message: &[u8]) -> Raw {
+        Raw(Vec::new())
+    }
+
+    fn verify_signature(
+        &self,
+        _signature: &Raw,
+        key: &std::convert::Infallible,
+        _message: &[u8],
+    ) -> bool {
+        match *key {}
+    }
+}

@@ -1,0 +1,264 @@
+//! Issuers' keys: fetched at most twice a minute, remembered, and kept when an issuer is down (K04
+//! to K08).
+//!
+//! Keys belong to one issuer row of one zone: another issuer's key with the same `kid` is never
+//! found. A fetch is single flight; a `kid` that the set does not have starts one fetch a minute at
+//! most, however many tokens ask for it. An empty or unreadable set never replaces a good one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::bundle::KeySource;
+use crate::encoding::tagged_hash;
+use crate::host::{Host, Unavailable};
+use crate::http::Outbound;
+use crate::jwk::{Algorithm, JwkError, PublicKey};
+use crate::limits;
+use crate::memory::lock;
+use crate::moment::Timestamp;
+
+/// The key sets that an instance remembers, by owner.
+#[derive(Default)]
+pub struct KeySets(Mutex<HashMap<[u8; 32], Arc<Remembered>>>);
+
+#[derive(Default)]
+struct Remembered {
+    current: Mutex<Option<Fetched>>,
+    flight: async_lock::Mutex<Attempts>,
+}
+
+#[derive(Clone)]
+struct Fetched {
+    keys: Arc<[PublicKey]>,
+    at: Timestamp,
+}
+
+/// When fetches were made, and where discovery said that the keys are.
+#[derive(Default)]
+struct Attempts {
+    recent: Vec<Timestamp>,
+    keys_url: Option<String>,
+}
+
+/// What came of looking for a key.
+#[derive(Debug)]
+pub enum Found {
+    /// The key.
+    Key(PublicKey),
+    /// The set is known, and has no such key.
+    Unknown,
+}
+
+/// Finds the key `kid` of `owner` for `algorithm`. Without a `kid`, the only key that serves the
+/// algorithm.
+///
+/// # Errors
+///
+/// There is no usable key set: the issuer cannot be reached, or what it serves is none.
+pub async fn find<H: Host>(
+    host: &H,
+    owner: &Owner<'_>,
+    kid: Option<&str>,
+    algorithm: Algorithm,
+    now: Timestamp,
+) -> Result<Found, Unavailable> {
+    if let KeySource::Uploaded(keys) = owner.source {
+        return Ok(pick(keys, kid, algorithm));
+    }
+    let remembered = owner.remembered(host);
+    let kept = lock(&remembered.current).clone();
+    if let Some(kept) = &kept
+        && now.since(kept.at) < limits::KEY_FRESH_SECS
+        && let Found::Key(key) = pick(&kept.keys, kid, algorithm)
+    {
+        return Ok(Found::Key(key));
+    }
+    let seen = kept.as_ref().map(|kept| kept.at);
+    let current = refresh(host, owner, &remembered, seen, now).await?;
+    Ok(pick(&current.keys, kid, algorithm))
+}
+
+/// Whose keys are sought.
+pub struct Owner<'a> {
+    /// The zone's name.
+    pub zone: &'a str,
+    /// `issuer` or `application`.
+    pub kind: &'static str,
+    /// The row's id, or the application's.
+    pub id: &'a str,
+    /// Where the keys are.
+    pub source: &'a KeySource,
+    /// Plain `http` to loopback is allowed.
+    pub loopback: bool,
+}
+
+impl Owner<'_> {
+    /// A changed source is another set: a new bundle never meets the old one's keys.
+    fn remembered<H: Host>(&self, host: &H) -> Arc<Remembered> {
+        let source = serde_json::to_vec(self.source).unwrap_or_default();
+        let parts = [self.zone.as_bytes(), self.kind.as_bytes(), self.id.as_bytes(), &source];
+        let name = tagged_hash("keys", &parts);
+        Arc::clone(lock(&host.memory().keys.0).entry(name).or_default())
+    }
+}
+
+fn pick(keys: &[PublicKey], kid: Option<&str>, algorithm: Algorithm) -> Found {
+    let mut serving = keys.iter().filter(|key| key.serves(algorithm));
+    let found = match kid {
+        Some(kid) => serving.find(|key| key.kid.as_deref() == Some(kid)),
+        None => match (serving.next(), serving.next()) {
+            (Some(only), None) => Some(only),
+            _ => None,
+        },
+    };
+    found.map_or(Found::Unknown, |key| Found::Key(key.clone()))
+}
+
+/// Fetches unless somebody else just did or too little time has passed; answers with the best set
+/// there is then.
+async fn refresh<H: Host>(
+    host: &H,
+    owner: &Owner<'_>,
+    remembered: &Remembered,
+    seen: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Fetched, Unavailable> {
+    let mut attempts = remembered.flight.lock().await;
+    let kept = lock(&remembered.current).clone();
+    if let Some(kept) = &kept
+        && Some(kept.at) != seen
+    {
+        return Ok(kept.clone());
+    }
+    attempts.recent.retain(|at| now.since(*at) < limits::KEY_COOLDOWN_SECS);
+    let allowed = if kept.is_some() { 0 } else { 1 };
+    let fetched = if attempts.recent.len() <= allowed {
+        fetch(host, owner, &mut attempts, now).await
+    } else {
+        Err(Unavailable(format!("keys of `{}` were fetched a moment ago", owner.id)))
+    };
+    match (fetched, kept) {
+        (Ok(keys), _) => {
+            let fetched = Fetched { keys: keys.into(), at: now };
+            *lock(&remembered.current) = Some(fetched.clone());
+            Ok(fetched)
+        }
+        (Err(_), Some(kept)) if now.since(kept.at) < limits::KEY_STALE_SECS => Ok(kept),
+        (Err(unavailable), _) => Err(unavailable),
+    }
+}
+
+/// Fetches the set, and before it the discovery document where its place is not known yet.
+async fn fetch<H: Host>(
+    host: &H,
+    owner: &Owner<'_>,
+    attempts: &mut Attempts,
+    now: Timestamp,
+) -> Result<Vec<PublicKey>, Unavailable> {
+    attempts.recent.push(now);
+    let url = match (owner.source, &attempts.keys_url) {
+        (KeySource::Uploaded(keys), _) => return Ok(keys.clone()),
+        (KeySource::Url(url), _) => url.clone(),
+        (KeySource::Discovery { .. }, Some(url)) => url.clone(),
+        (KeySource::Discovery { url, issuer, keys_host }, None) => {
+            attempts.recent.push(now);
+            let document = get(host, owner, url).await?;
+            let found = discovered(&document, url, issuer, keys_host.as_deref())
+                .map_err(|what| Unavailable(format!("discovery of `{}`: {what}", owner.id)))?;
+            attempts.keys_url = Some(found.clone());
+            found
+        }
+    };
+    let document = get(host, owner, &url).await?;
+    read_set(&document).map_err(|what| Unavailable(format!("keys of `{}`: {what}", owner.id)))
+}
+
+async fn get<H: Host>(
+    host: &H,
+    owner: &Owner<'_>,
+    url: &str,
+) -> Result<serde_json::Map<String, Value>, Unavailable> {
+    let fault = |what: &str| Unavailable(format!("`{url}`: {what}"));
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if scheme != Some("https") && !(owner.loopback && scheme == Some("http")) {
+        return Err(fault("not an https URL"));
+    }
+    let request =
+        Outbound { url: url.to_owned(), loopback: owner.loopback && scheme == Some("http") };
+    let answer = host.fetch(request).await?;
+    if answer.status != 200 {
+        return Err(fault(&format!("status {}", answer.status)));
+    }
+    if answer.body.len() > limits::FETCH_BYTES {
+        return Err(fault("the document is too large"));
+    }
+    crate::strict::object(&answer.body).map_err(|what| fault(&what))
+}
+
+/// Reads `jwks_uri` from a discovery document that is the issuer's own (K07).
+fn discovered(
+    document: &serde_json::Map<String, Value>,
+    url: &str,
+    issuer: &str,
+    keys_host: Option<&str>,
+) -> Result<String, String> {
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    if text("issuer") != Some(issuer) {
+        return Err(format!("its `issuer` is not `{issuer}`"));
+    }
+    let keys = text("jwks_uri").ok_or("it has no `jwks_uri`")?;
+    let same_place = origin(keys).is_some() && origin(keys) == origin(url);
+    let named = keys_host.is_some_and(|host| origin(keys) == Some(("https", host)));
+    if !same_place && !named {
+        return Err(format!(
+            "its `jwks_uri` `{}` is on another host",
+            crate::form::printable(keys)
+        ));
+    }
+    Ok(keys.to_owned())
+}
+
+/// Scheme and authority of a URL.
+fn origin(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, _) = rest.split_at_checked(end)?;
+    (!authority.is_empty() && !authority.contains('@')).then_some((scheme, authority))
+}
+
+/// Reads a key set: keys that are not for us are skipped (RFC 7517 §5), keys with private members
+/// are dropped, and a set without a usable key is none.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn read_set(document: &serde_json::Map<String, Value>) -> Result<Vec<PublicKey>, String> {
+    let listed = document.get("keys").and_then(Value::as_array).ok_or("it has no `keys`")?;
+    if listed.len() > limits::KEYS {
+        return Err(format!("it has more than {} keys", limits::KEYS));
+    }
+    let mut keys: Vec<PublicKey> = Vec::new();
+    let mut dropped = None;
+    for value in listed {
+        let parsed = value.as_object().map_or(Err(JwkError::Foreign), PublicKey::parse);
+        match parsed {
+            Ok(key)
+                if key.kid.is_some()
+                    && keys
+                        .iter()
+                        .any(|other| other.kid == key.kid && other.material != key.material) =>
+            {
+                return Err("two keys have one `kid`".to_owned());
+            }
+            Ok(key) => keys.push(key),
+            Err(error) => dropped = Some(error),
+        }
+    }
+    if keys.is_empty() {
+        let why = dropped.map_or_else(|| "it is empty".to_owned(), |error| error.to_string());
+        return Err(format!("it has no usable key: {why}"));
+    }
+    Ok(keys)
+}

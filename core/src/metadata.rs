@@ -1,0 +1,63 @@
+//! The documents by which clients find us: RFC 8414, OpenID Connect Discovery, RFC 7517.
+
+use serde_json::{Value, json};
+
+use crate::active::{Active, Named};
+use crate::handle::{JWKS, TOKEN};
+use crate::jwk::Algorithm;
+
+/// The authorization server's metadata (RFC 8414 §2). OpenID Connect Discovery gets the same.
+///
+/// `authorization_endpoint` is absent: no grant here needs one.
+#[must_use]
+pub fn document(zone: &Active) -> Value {
+    let issuer = &zone.bundle.issuer;
+    let algorithms: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}{TOKEN}"),
+        "jwks_uri": format!("{issuer}{JWKS}"),
+        "response_types_supported": ["none"],
+        "grant_types_supported": [
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        ],
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+            "none",
+        ],
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [zone.bundle.algorithm.name()],
+        "scopes_supported": scopes(zone),
+    })
+}
+
+fn scopes(zone: &Active) -> Vec<&String> {
+    let mut scopes: Vec<&String> =
+        zone.bundle.resources.values().flat_map(|resource| &resource.scopes).collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
+/// The key set (RFC 7517 §5): public members only, a `kid` on every key, disabled keys left out.
+#[must_use]
+pub fn keys(zone: &Active) -> Value {
+    let keys: Vec<Value> = zone
+        .snapshot
+        .keys
+        .iter()
+        .filter(|(kid, _)| !zone.is_disabled(&Named::key(kid)))
+        .map(|(kid, key)| {
+            let mut public = key.public.clone();
+            public.kid = Some(kid.clone());
+            public.algorithm = Some(key.algorithm);
+            Value::Object(public.to_jwk())
+        })
+        .collect();
+    json!({ "keys": keys })
+}

@@ -1,0 +1,239 @@
+//! Our own tokens (RFC 9068), as we mint them and as we read them back.
+//!
+//! A token of ours is a record signed by us: what it says of subject, actors and path is taken from
+//! nowhere else. The session's commit then confirms that nothing on the path was revoked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::active::{Active, Named};
+use crate::bundle::TokenType;
+use crate::host::Host;
+use crate::identity::{Identity, Principal, Source};
+use crate::jwt::{self, Unverified, Verdict};
+use crate::moment::Timestamp;
+use crate::refusal::{Failure, Reason, Refusal, Slot};
+
+/// The header's `typ` (RFC 9068 §2.1).
+pub const TYP: &str = "at+jwt";
+
+/// The claims of a token (design §6).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnToken {
+    /// The zone's issuer identifier.
+    pub iss: String,
+    /// On whose behalf.
+    pub sub: String,
+    /// What the subject is.
+    pub sub_profile: Profile,
+    /// The one resource, or the application itself for a session token.
+    pub aud: String,
+    /// The application that it was issued to.
+    pub client_id: String,
+    /// The scopes, separated by spaces; absent where the resource has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Issued at.
+    pub iat: Timestamp,
+    /// Expires at.
+    pub exp: Timestamp,
+    /// The hop's id.
+    pub jti: String,
+    /// The session's id.
+    pub sid: String,
+    /// Who acts, with those who acted before nested in it (RFC 8693 §4.1); absent where the
+    /// subject acts itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Act>>,
+    /// The task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TokenTask>,
+    /// The device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The hops from the session's root to this one, which is the last.
+    pub path: Vec<Step>,
+    /// The zone's `seq` when it was decided.
+    pub seq: u64,
+}
+
+/// An actor, and the one that acted before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Act {
+    /// The application.
+    pub sub: String,
+    /// The prior actor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Act>>,
+}
+
+/// What a subject is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// A person.
+    User,
+    /// An application.
+    App,
+}
+
+/// A task, as tokens carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenTask {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Who says so.
+    pub source: TaskSource,
+    /// A hash of the envelope under which the session was opened, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<String>,
+}
+
+/// Who says that a session is on its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskSource {
+    /// The rule that the opening token matched.
+    Rule,
+    /// The caller, bounded by the task's envelope.
+    Envelope,
+    /// The caller, bounded by nothing but policy.
+    Claimed,
+}
+
+impl TaskSource {
+    /// As policy sees it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Envelope => "envelope",
+            Self::Claimed => "claimed",
+        }
+    }
+}
+
+/// One hop of a path: its id, whose it was and under which rule and `seq` it was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The hop's id, which is its token's `jti`.
+    pub jti: String,
+    /// The application that it was issued to.
+    pub client_id: String,
+    /// The rules under which external tokens were accepted for it, the subject's first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The zone's `seq` when it was decided.
+    pub seq: u64,
+}
+
+impl OwnToken {
+    /// The subject.
+    #[must_use]
+    pub fn subject(&self) -> Principal {
+        match self.sub_profile {
+            Profile::User => Principal::User(self.sub.clone()),
+            Profile::App => Principal::Application(self.sub.clone()),
+        }
+    }
+
+    /// The actors, the current one first; none where the subject acts itself.
+    #[must_use]
+    pub fn actors(&self) -> Vec<String> {
+        let mut actors = Vec::new();
+        let mut next = self.act.as_deref();
+        while let Some(act) = next {
+            actors.push(act.sub.clone());
+            next = act.act.as_deref();
+        }
+        actors
+    }
+
+    /// The application that holds it: the current actor, or the subject itself.
+    #[must_use]
+    pub fn holder(&self) -> Option<&str> {
+        match (&self.act, self.sub_profile) {
+            (Some(act), _) => Some(&act.sub),
+            (None, Profile::App) => Some(&self.sub),
+            (None, Profile::User) => None,
+        }
+    }
+}
+
+impl Act {
+    /// Nests actors, the current one first.
+    #[must_use]
+    pub fn nest(actors: &[String]) -> Option<Box<Self>> {
+        actors.iter().rev().fold(None, |act, sub| Some(Box::new(Self { sub: sub.clone(), act })))
+    }
+}
+
+/// Verifies a token of our own issuer.
+///
+/// # Errors
+///
+/// It is not one that this zone's live keys signed, has expired, or was cut off.
+pub async fn verify<H: Host>(
+    host: &H,
+    zone: &Active,
+    slot: Slot,
+    shown: Option<TokenType>,
+    token: Unverified<'_>,
+    now: Timestamp,
+) -> Result<Identity, Failure> {
+    let refuse = |reason, detail: &str| Refusal::proof(slot, reason, format!("our own: {detail}"));
+    if !matches!(slot, Slot::Subject | Slot::Actor) {
+        return Err(refuse(Reason::TypeWrong, "an access token is no assertion").into());
+    }
+    if token.typ != TYP || !matches!(shown, Some(TokenType::AccessToken | TokenType::Jwt)) {
+        return Err(refuse(Reason::TypeWrong, "it is not shown as an access token").into());
+    }
+    let kid = token.kid.clone().unwrap_or_default();
+    let Some(key) = zone.snapshot.keys.get(&kid) else {
+        return Err(refuse(Reason::KeyUnknown, &crate::form::printable(&kid)).into());
+    };
+    if key.algorithm != token.algorithm {
+        return Err(refuse(Reason::AlgorithmRefused, token.algorithm.name()).into());
+    }
+    let proof = token.proof();
+    let claims = match jwt::verify(host, token, &key.public).await? {
+        Verdict::Verified(claims) => claims,
+        Verdict::Forged => return Err(refuse(Reason::SignatureWrong, "").into()),
+        Verdict::Malformed(what) => return Err(refuse(Reason::TimeMalformed, &what).into()),
+    };
+    if claims.get("cnf").is_some() {
+        return Err(refuse(Reason::SenderConstrained, "").into());
+    }
+    let own: OwnToken = claims.read().map_err(|what| refuse(Reason::TokenMalformed, &what))?;
+    if now >= own.exp {
+        return Err(refuse(Reason::Expired, &format!("{} s ago", now.since(own.exp))).into());
+    }
+    if let Some(dead) = dead(zone, &own, &kid) {
+        return Err(refuse(Reason::CutOff, &dead).into());
+    }
+    Ok(Identity {
+        principal: own.subject(),
+        expires: own.exp,
+        proof,
+        source: Source::Own(Box::new(own)),
+    })
+}
+
+/// What on a token's path is disabled or was cut off after it was decided (design §4).
+fn dead(zone: &Active, own: &OwnToken, kid: &str) -> Option<String> {
+    let subject = own.subject().named();
+    let of_token = zone.is_cut_off(&Named::key(kid), own.seq).then(|| "its key".to_owned());
+    let of_path = own.path.iter().find_map(|step| {
+        let application = zone.is_cut_off(&Named::application(&step.client_id), step.seq);
+        let rule = step.rules.iter().any(|rule| zone.is_cut_off(&Named::rule(rule), step.seq));
+        let by_subject = zone.is_cut_off(&subject, step.seq);
+        (application || rule || by_subject).then(|| format!("hop `{}`", step.jti))
+    });
+    of_token.or(of_path)
+}

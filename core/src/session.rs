@@ -1,0 +1,301 @@
+//! Sessions in the store: what a hop expects, what it writes, and what its refusal means.
+//!
+//! A session's partition has the facts `opened`, `ended`, `revoked/HOP` and `spent`, one record
+//! `hop/ID` a credential, and one `denied/ID` a denial. Facts are added, never edited; that a thing
+//! is not yet revoked is asked of the strong store, in the commit that records the hop.
+
+use serde::{Deserialize, Serialize};
+
+use crate::active::Active;
+use crate::event::Event;
+use crate::grant::{self, Entry, Envelope, Grant};
+use crate::host::{self, Batch, Commit, Expect, Host, Kind, Partition, Record, Unavailable, Write};
+use crate::limits;
+use crate::moment::{Moment, Timestamp};
+use crate::own::TokenTask;
+use crate::parties::{Claim, Parties};
+use crate::refusal::{Failure, Reason, Refusal, Slot};
+
+/// The record of a session's opening.
+pub const OPENED: &str = "opened";
+/// The fact that a session was ended.
+pub const ENDED: &str = "ended";
+/// The fact that a single-use proof was spent beside another session.
+pub const SPENT: &str = "spent";
+/// The prefix of the fact that a hop was revoked.
+pub const REVOKED: &str = "revoked/";
+/// The prefix of hops.
+pub const HOP: &str = "hop/";
+/// The prefix of denials.
+pub const DENIED: &str = "denied/";
+/// The count of denials.
+pub const DENIALS: &str = "denials";
+
+/// What a session's opening says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opened {
+    /// When.
+    pub at: Timestamp,
+    /// On whose behalf.
+    pub subject: String,
+    /// The application that opened it.
+    pub application: String,
+    /// The task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TokenTask>,
+    /// The envelope that no hop exceeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Envelope>,
+}
+
+/// The partition of a session.
+#[must_use]
+pub fn partition(zone: &str, session: &str) -> Partition {
+    Partition { zone: zone.to_owned(), kind: Kind::Session, id: session.to_owned() }
+}
+
+/// The envelope of the session's task. It is the bundle's, unless the bundle changed after the
+/// session was opened: then it is what both allow, and the opening is read for it.
+///
+/// # Errors
+///
+/// The opening cannot be read.
+pub async fn envelope<H: Host>(
+    host: &H,
+    zone: &Active,
+    parties: &Parties,
+    task: Option<&TokenTask>,
+) -> Result<Option<Envelope>, Failure> {
+    let Some(task) = task else { return Ok(None) };
+    let declared = grant::declared_envelope(zone, task);
+    let unchanged = declared.map(grant::envelope_name) == task.envelope;
+    let Some(own) = parties.own().filter(|_| !unchanged) else {
+        return Ok(declared.cloned());
+    };
+    let records = host.read(&partition(&zone.bundle.zone, &own.sid), OPENED).await?;
+    let opened = records.into_iter().find(|record| record.key == OPENED).ok_or_else(|| {
+        Refusal::proof(Slot::Subject, Reason::SessionOver, "its opening is not there")
+    })?;
+    let opened: Opened = serde_json::from_slice(&opened.value)
+        .map_err(|error| Unavailable(format!("opening of session `{}`: {error}", own.sid)))?;
+    Ok(match (opened.envelope, declared) {
+        (Some(then), Some(now)) => Some(grant::intersection(&then, now)),
+        (Some(then), None) => Some(then),
+        (None, now) => now.cloned(),
+    })
+}
+
+/// Spends the single-use proofs shown beside the session's own, then records the hop, whole: its
+/// session is live, nothing on its path is revoked, its proof is unspent. Only when this returns
+/// may the token leave.
+///
+/// # Errors
+///
+/// A proof was spent before, the session is over or ended, a hop on the path was revoked; or the
+/// store does not say.
+pub async fn extend<H: Host>(
+    host: &H,
+    zone: &Active,
+    grant: &Grant,
+    envelope: Option<&Envelope>,
+    event: &Event,
+    moment: &Moment,
+) -> Result<(), Failure> {
+    for (index, claim) in grant.spends.iter().enumerate() {
+        spend(host, zone, grant, claim, index, moment).await?;
+    }
+    let batch = Batch {
+        id: moment.id("batch"),
+        now: moment.now,
+        expect: expectations(grant),
+        write: writes(grant, envelope, event, moment)?,
+        index: index(grant, event, zone, moment.now),
+    };
+    let partition = partition(&zone.bundle.zone, &grant.session.id);
+    match commit(host, &partition, batch).await? {
+        Commit::Done => Ok(()),
+        Commit::Refused(key) => Err(refusal(grant, &key).into()),
+        Commit::Contended => Err(contended(&partition).into()),
+    }
+}
+
+fn expectations(grant: &Grant) -> Vec<Expect> {
+    let opened = OPENED.to_owned();
+    let mut expect = vec![match grant.session.entry {
+        Entry::Open => Expect::Absent(opened),
+        Entry::Join => Expect::LiveOrAbsent { key: opened, until: grant.expires },
+        Entry::Extend => Expect::Live { key: opened, until: grant.expires },
+    }];
+    expect.push(Expect::Absent(SPENT.to_owned()));
+    expect.push(Expect::Absent(ENDED.to_owned()));
+    let path = grant.session.relies_on.iter();
+    expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
+    expect
+}
+
+fn writes(
+    grant: &Grant,
+    envelope: Option<&Envelope>,
+    event: &Event,
+    moment: &Moment,
+) -> Result<Vec<Write>, Unavailable> {
+    let ends = grant.session.ends;
+    let hop = record(format!("{HOP}{}", grant.hop()), event, kept_until(ends))?;
+    let mut writes = vec![Write::Put(hop)];
+    if grant.session.entry != Entry::Extend {
+        let opened = Opened {
+            at: moment.now,
+            subject: grant.subject.id().to_owned(),
+            application: grant.presenter.clone(),
+            task: grant.task.clone(),
+            envelope: envelope.cloned(),
+        };
+        let expires = match grant.session.entry {
+            // A single-use proof must stay spent for as long as it could be shown again.
+            Entry::Open => kept_until(ends.max(grant.session.proof_expires)),
+            Entry::Join | Entry::Extend => ends,
+        };
+        let opened = record(OPENED.to_owned(), &opened, expires)?;
+        writes.push(Write::PutIfAbsent(opened));
+    }
+    Ok(writes)
+}
+
+/// A claim lives to the end of what it protects, the leeway and a margin (design §2).
+fn kept_until(end: Timestamp) -> Timestamp {
+    end.plus(limits::LEEWAY_SECS).plus(limits::CLAIM_MARGIN_SECS)
+}
+
+fn record(key: String, value: &impl Serialize, expires: Timestamp) -> Result<Record, Unavailable> {
+    let value = serde_json::to_vec(value)
+        .map_err(|error| Unavailable(format!("record `{key}` has no JSON form: {error}")))?;
+    Ok(Record { key, value, expires, version: 0 })
+}
+
+fn index(grant: &Grant, event: &Event, zone: &Active, now: Timestamp) -> Vec<host::Entry> {
+    let key = format!("{HOP}{}", grant.hop());
+    let expires = kept_until(grant.session.ends);
+    let entry = |index, name: &str| host::Entry {
+        index,
+        name: name.to_owned(),
+        at: now,
+        key: key.clone(),
+        expires,
+    };
+    let mut entries = vec![entry("record", &zone.bundle.zone)];
+    entries.push(match &grant.subject {
+        crate::identity::Principal::User(id) => entry("user", id),
+        crate::identity::Principal::Application(id) => entry("application", id),
+    });
+    let others = event.chain.iter().filter(|id| *id != grant.subject.id());
+    entries.extend(others.map(|id| entry("application", id)));
+    entries.push(entry("resource", grant.target.audience()));
+    entries
+}
+
+async fn spend<H: Host>(
+    host: &H,
+    zone: &Active,
+    grant: &Grant,
+    claim: &Claim,
+    index: usize,
+    moment: &Moment,
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Spent<'a> {
+        by: &'a str,
+        at: Timestamp,
+    }
+    let expires = kept_until(claim.expires.max(grant.session.ends));
+    let fact = Spent { by: &grant.session.id, at: moment.now };
+    let batch = Batch {
+        id: moment.id(&format!("spend{index}")),
+        now: moment.now,
+        expect: vec![Expect::Absent(OPENED.to_owned()), Expect::Absent(SPENT.to_owned())],
+        write: vec![Write::Put(record(SPENT.to_owned(), &fact, expires)?)],
+        index: Vec::new(),
+    };
+    let partition = partition(&zone.bundle.zone, &claim.name);
+    match commit(host, &partition, batch).await? {
+        Commit::Done => Ok(()),
+        Commit::Refused(_) => {
+            let detail = "a single-use token was shown before";
+            Err(Refusal::proof(claim.slot, Reason::Replayed, detail).into())
+        }
+        Commit::Contended => Err(contended(&partition).into()),
+    }
+}
+
+/// Commits, and asks once more where the answer was lost: a batch that finds its own id is done.
+async fn commit<H: Host>(
+    host: &H,
+    partition: &Partition,
+    batch: Batch,
+) -> Result<Commit, Unavailable> {
+    match host.commit(partition, batch.clone()).await {
+        Err(_) => host.commit(partition, batch).await,
+        answered => answered,
+    }
+}
+
+fn contended(partition: &Partition) -> Unavailable {
+    Unavailable(format!("session `{}` is contended", partition.id))
+}
+
+fn refusal(grant: &Grant, key: &str) -> Refusal {
+    let (reason, detail) = match (key, grant.session.entry) {
+        (OPENED, Entry::Open) | (SPENT, _) => {
+            (Reason::Replayed, "a single-use token was shown before".to_owned())
+        }
+        (OPENED, _) => (Reason::SessionOver, "the session is over, or about to be".to_owned()),
+        (ENDED, _) => (Reason::SessionEnded, "the session was ended".to_owned()),
+        (other, _) => (Reason::HopRevoked, other.to_owned()),
+    };
+    Refusal::proof(grant.session.slot, reason, detail)
+}
+
+/// Records a denial of verified parties, in the session that the hop would have entered. It spends
+/// and opens nothing. Returns whether the store took it.
+pub async fn deny<H: Host>(
+    host: &H,
+    zone: &str,
+    session: &str,
+    event: &Event,
+    moment: &Moment,
+) -> bool {
+    let expires = moment.now.plus(limits::DENIAL_SECS);
+    let Ok(denied) = record(format!("{DENIED}{}", event.request), event, expires) else {
+        return false;
+    };
+    let count = Record { key: DENIALS.to_owned(), value: Vec::new(), expires, version: 0 };
+    let entry = host::Entry {
+        index: "record",
+        name: zone.to_owned(),
+        at: moment.now,
+        key: denied.key.clone(),
+        expires,
+    };
+    let partition = partition(zone, session);
+    let batch = Batch {
+        id: moment.id("denial"),
+        now: moment.now,
+        expect: vec![Expect::Below { key: DENIALS.to_owned(), version: limits::DENIALS }],
+        write: vec![Write::Put(denied), Write::Put(count.clone())],
+        index: vec![entry],
+    };
+    match commit(host, &partition, batch).await {
+        Ok(Commit::Done) => true,
+        Ok(Commit::Refused(_)) => {
+            let batch = Batch {
+                id: moment.id("denial-counted"),
+                now: moment.now,
+                expect: Vec::new(),
+                write: vec![Write::Put(count)],
+                index: Vec::new(),
+            };
+            matches!(host.commit(&partition, batch).await, Ok(Commit::Done))
+        }
+        Ok(Commit::Contended) | Err(_) => false,
+    }
+}

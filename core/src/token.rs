@@ -1,0 +1,52 @@
+//! What a grant becomes: the claims of a token (RFC 9068, design §6).
+
+use crate::active::Active;
+use crate::grant::Grant;
+use crate::host::{Host, Unavailable};
+use crate::identity::Principal;
+use crate::jwt;
+use crate::moment::Timestamp;
+use crate::own::{self, Act, OwnToken, Profile};
+
+/// The claims of the token that a permitted grant becomes. Nothing in them comes from the text of
+/// an upstream token but the ids that rules made of it.
+#[must_use]
+pub fn mint(zone: &Active, grant: &Grant, now: Timestamp) -> OwnToken {
+    let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
+    OwnToken {
+        iss: zone.bundle.issuer.clone(),
+        sub: grant.subject.id().to_owned(),
+        sub_profile: match grant.subject {
+            Principal::User(_) => Profile::User,
+            Principal::Application(_) => Profile::App,
+        },
+        aud: grant.target.audience().to_owned(),
+        client_id: grant.presenter.clone(),
+        scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
+        iat: now,
+        exp: grant.expires,
+        jti: grant.hop().to_owned(),
+        sid: grant.session.id.clone(),
+        act: Act::nest(&grant.actors),
+        task: grant.task.clone(),
+        device: grant.device.clone(),
+        path: grant.path.clone(),
+        seq: zone.snapshot.seq,
+    }
+}
+
+/// Signs the claims with the zone's current key.
+///
+/// # Errors
+///
+/// The key cannot be used now.
+pub async fn sign<H: Host>(
+    host: &H,
+    zone: &Active,
+    claims: &OwnToken,
+) -> Result<String, Unavailable> {
+    let no_key = || Unavailable(format!("zone `{}` has no signing key", zone.bundle.zone));
+    let kid = zone.snapshot.current.as_deref().ok_or_else(no_key)?;
+    let key = zone.snapshot.keys.get(kid).ok_or_else(no_key)?;
+    jwt::sign(host, &zone.bundle.zone, key.algorithm, kid, own::TYP, claims).await
+}

@@ -1,0 +1,207 @@
+//! Applications, resources, tasks, tags and declared claims.
+
+use super::super::compile;
+use super::{HEADER, compiled, refused, refuses, sources};
+use crate::bundle::Credential;
+use crate::limits;
+
+refuses! {
+    a_credential_without_a_kind: "
+[applications.a]
+credentials = [{ }] #! application `a`: `kind` is missing";
+    a_credential_of_another_kind: "
+[applications.a]
+credentials = [{ kind = \"password\" }] #! application `a`: `kind` must be `secret` or `key`, not `password`";
+    a_secret_in_the_clear: "
+[applications.a]
+credentials = [{ kind = \"secret\", sha256 = \"hunter2\" }] #! application `a`: `sha256` must be 64 hexadecimal digits in lower case";
+    a_credential_with_an_unknown_key: "
+[applications.a]
+credentials = [
+  { kind = \"key\", keys = { url = \"https://a.example/k\" }, alg = 1 }, #! application `a`: unknown key `alg`
+]";
+    a_key_without_keys: "
+[applications.a]
+credentials = [{ kind = \"key\" }] #! application `a`: `keys` is missing";
+    a_key_by_discovery: "
+[applications.a]
+[[applications.a.credentials]]
+kind = \"key\"
+keys.url = \"https://a.example/k\"
+keys.discovery = \"https://a.example/d\" #! application `a`, `keys`: unknown key `discovery`";
+    a_key_without_algorithms: "
+[applications.a]
+[[applications.a.credentials]]
+kind = \"key\"
+keys = { url = \"https://a.example/k\" }
+algorithms = [] #! application `a`: `algorithms` is empty: no token could be verified";
+    another_legacy_audience: "
+[applications.a]
+[[applications.a.credentials]]
+kind = \"key\"
+keys = { url = \"https://a.example/k\" }
+legacy_audience = \"issuer\" #! application `a`: `legacy_audience` must be `token_endpoint`, not `issuer`";
+    a_relative_resource: "
+[resources.\"/api\"] #! resource `/api`: its identifier must be an absolute URI, such as `https://api.example.com` or `urn:example:api`";
+    a_resource_with_a_fragment: "
+[resources.\"https://api.example.com/x#y\"] #! resource `https://api.example.com/x#y`: its identifier must not have a fragment";
+    a_resource_with_a_user_name: "
+[resources.\"https://a@api.example.com\"] #! resource `https://a@api.example.com`: its identifier must have no user name";
+    a_resource_with_a_loud_host: "
+[resources.\"https://API.example.com\"] #! resource `https://API.example.com`: its identifier must have its host in lower case";
+    a_resource_that_looks_like_a_user: "
+[resources.\"user:alice\"] #! resource `user:alice`: its identifier must not start with `user:`, as users do";
+    a_scope_with_a_space: "
+[resources.\"urn:x:y\"]
+scopes = [\"read write\"] #! resource `urn:x:y`: scope `read write` must be visible ASCII without `\"` and `\\`";
+    a_default_scope_that_is_not_defined: "
+[resources.\"urn:x:y\"]
+scopes = [\"read\"]
+default_scopes = [\"raed\"] #! resource `urn:x:y`: default scope `raed` is not in `scopes`; did you mean `read`?";
+    an_owner_that_is_not_there: "
+[resources.\"urn:x:y\"]
+owner = \"api\" #! resource `urn:x:y`: there is no application `api`";
+    a_presenter_that_is_not_there: "
+[resources.\"urn:x:y\"]
+may_present = [\"api\"] #! resource `urn:x:y`: there is no application `api`";
+    a_resource_token_life_outside_its_limits: "
+[resources.\"urn:x:y\"]
+token_secs = 86401 #! resource `urn:x:y`: `token_secs` must be from 10 to 86400";
+    an_envelope_with_an_unknown_resource: "
+[tasks.t]
+envelope = { \"urn:x:y\" = [] } #! task `t`, `envelope`: there is no resource `urn:x:y`";
+    an_envelope_with_an_unknown_scope: "
+[resources.\"urn:x:y\"]
+scopes = [\"read\"]
+[tasks.t]
+envelope = { \"urn:x:y\" = [\"write\"] } #! task `t`, `envelope`: resource `urn:x:y` has no scope `write`";
+    an_envelope_that_names_no_scope: "
+[resources.\"urn:x:y\"]
+scopes = [\"read\"]
+[tasks.t]
+envelope = { \"urn:x:y\" = [] } #! task `t`, `envelope`: no scope of resource `urn:x:y` is named";
+    a_claimant_that_is_not_there: "
+[tasks.t]
+claimants = [\"a\"] #! task `t`: there is no application `a`";
+    a_tag_that_is_not_declared: "
+[tags.trust]
+on = [\"application\"]
+values = [\"exclusive\", \"shared\"]
+default = \"exclusive\"
+[applications.a]
+tags = { trist = \"shared\" } #! application `a`, `tags`: there is no tag `trist`; did you mean `trust`?";
+    a_tag_value_that_is_not_declared: "
+[tags.trust]
+on = [\"application\"]
+values = [\"exclusive\", \"shared\"]
+default = \"exclusive\"
+[applications.a]
+tags = { trust = \"sharde\" } #! application `a`, `tags`: tag `trust` has no value `sharde`; did you mean `shared`?";
+    a_tag_on_the_wrong_entity: "
+[tags.trust]
+on = [\"application\"]
+values = [\"exclusive\"]
+default = \"exclusive\"
+[resources.\"urn:x:y\"]
+tags = { trust = \"exclusive\" } #! resource `urn:x:y`, `tags`: tag `trust` is not one of resources";
+    a_tag_default_that_is_no_value: "
+[tags.trust]
+on = [\"application\"]
+values = [\"exclusive\"]
+default = \"shared\" #! tag `trust`: `default` is `shared`, which is not in `values`";
+    a_tag_on_nothing: "
+[tags.trust] #! tag `trust`: `on` names nothing that carries it
+on = []
+values = [\"exclusive\"]
+default = \"exclusive\"";
+    a_tag_on_something_else: "
+[tags.trust]
+on = [\"applications\"] #! tag `trust`: `on` must be `user`, `application` or `resource`, not `applications`; did you mean `application`?
+values = [\"exclusive\"]
+default = \"exclusive\"";
+    a_tag_whose_name_policies_cannot_say: "
+[tags.\"data-class\"] #! tag `data-class`: the name must be letters, digits and `_`, and not start with a digit
+on = [\"resource\"]
+values = [\"a\"]
+default = \"a\"";
+    a_claim_whose_name_is_reserved: "
+[claims.in] #! claim `in`: the name is a word of the policy language
+of = \"subject\"
+pointer = \"/x\"
+type = \"long\"";
+    a_claim_of_another_type: "
+[claims.age]
+of = \"subject\"
+pointer = \"/age\"
+type = \"int\" #! claim `age`: `type` must be `string`, `long`, `bool` or `strings`, not `int`";
+    a_claim_of_somebody_else: "
+[claims.age]
+of = \"device\" #! claim `age`: `of` must be `subject` or `actor`, not `device`
+pointer = \"/age\"
+type = \"long\"";
+    a_declared_claim_without_a_pointer: "
+[claims.age] #! claim `age`: `pointer` is missing
+of = \"subject\"
+type = \"long\"";
+}
+
+#[test]
+fn tags_are_complete() {
+    let bundle = compiled(
+        r#"
+        [tags.trust]
+        on = ["application", "resource"]
+        values = ["exclusive", "shared"]
+        default = "exclusive"
+        [applications.a]
+        [applications.b]
+        tags = { trust = "shared" }
+        [resources."urn:x:y"]
+        "#,
+    );
+    assert_eq!(bundle.applications["a"].tags["trust"], "exclusive");
+    assert_eq!(bundle.applications["b"].tags["trust"], "shared");
+    assert_eq!(bundle.resources["urn:x:y"].tags["trust"], "exclusive");
+}
+
+#[test]
+fn a_key_credential_has_defaults() {
+    let bundle = compiled(
+        r#"
+        [applications.a]
+        credentials = [{ kind = "key", keys = { url = "https://a.example/k" } }]
+        "#,
+    );
+    let Credential::Key { algorithms, legacy_audience, .. } =
+        &bundle.applications["a"].credentials[0]
+    else {
+        panic!("not a key")
+    };
+    assert_eq!((algorithms.len(), *legacy_audience), (1, false));
+}
+
+#[test]
+fn an_envelope_at_its_limit_and_past_it() {
+    let scopes = |count: usize| -> String { (0..count).map(|n| format!("\"s{n}\",")).collect() };
+    let zone = |count: usize, mark: &str| {
+        let scopes = scopes(count);
+        format!(
+            "[resources.\"urn:x:y\"]\nscopes = [{scopes}]\n[tasks.t]\n\
+             envelope = {{ \"urn:x:y\" = [{scopes}] }} {mark}"
+        )
+    };
+    assert!(compile(&sources(&format!("{HEADER}{}", zone(limits::ENVELOPE, "")))).is_ok());
+    let mark = "#! task `t`, `envelope`: may have at most 64 pairs of resource and scope";
+    refused(&zone(limits::ENVELOPE + 1, mark));
+}
+
+#[test]
+fn default_scopes_at_their_limit_and_past_it() {
+    let zone = |count: usize, mark: &str| {
+        let scopes: String = (0..count).map(|n| format!("\"s{n}\",")).collect();
+        format!("[resources.\"urn:x:y\"]\nscopes = [{scopes}]\ndefault_scopes = [{scopes}] {mark}")
+    };
+    assert!(compile(&sources(&format!("{HEADER}{}", zone(limits::SCOPES, "")))).is_ok());
+    let mark = "#! resource `urn:x:y`: a request may have at most 64 scopes";
+    refused(&zone(limits::SCOPES + 1, mark));
+}

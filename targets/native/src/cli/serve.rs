@@ -1,0 +1,114 @@
+//! `writ serve`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+use writ_core::publish;
+
+use super::{DataArguments, Failure, ZoneArgument, open, shown};
+use crate::host::{Instance, Native};
+use crate::store::SWEEP_ROWS;
+use crate::{log, moment, server};
+
+/// Run the service
+///
+/// Compiles the zone, makes it the active one, creates a signing key where there is none, and
+/// answers HTTP until SIGTERM or SIGINT. Put a proxy that speaks TLS in front.
+///
+/// Events go to stdout and operational messages to stderr, one JSON object a line.
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    zone: ZoneArgument,
+
+    #[command(flatten)]
+    data: DataArguments,
+
+    /// Address and port; port 0 takes a free one, which the first message on stderr names
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+}
+
+pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
+    let bundle = open::sound_zone(&command.zone.directory)?;
+    let instance = open::instance(&command.data, io::stdout())?;
+    open::runtime()?.block_on(async {
+        if !open::try_key(&instance, &bundle).await? {
+            let (public, _) = open::add_key(&instance, &bundle).await?;
+            log::info("created a signing key", &[("kid", public.kid.into())]);
+        }
+        let host = Native::new(Arc::clone(&instance));
+        let snapshot =
+            publish::activate(&host, &bundle, &open::draw()?).await.map_err(open::unavailable)?;
+        let listen = command.listen;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure(format!(
+                "{listen} cannot be listened on ({error}): name another with `--listen`"
+            ))
+        })?;
+        let address = listener.local_addr()?;
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        log::info(
+            &format!("listening on http://{address}"),
+            &[
+                ("zone", bundle.zone.clone().into()),
+                ("issuer", bundle.issuer.clone().into()),
+                ("bundle", snapshot.bundle.into()),
+                ("seq", snapshot.seq.into()),
+                ("data", shown(&command.data.directory).to_string().into()),
+            ],
+        );
+        let sweeper = tokio::spawn(sweep(Arc::clone(&instance)));
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            log::info("stopping", &[]);
+        };
+        let finished =
+            server::serve(listener, Arc::clone(&instance), bundle.zone.as_str().into(), stop).await;
+        sweeper.abort();
+        close(&instance, finished).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn close(instance: &Arc<Instance>, finished: bool) {
+    if !finished {
+        log::warn("some requests did not end in time", &[]);
+    }
+    if let Err(error) = instance.store().close().await {
+        log::warn("the store did not close in time", &[("error", error.0.into())]);
+    }
+    // It blocks, and nothing else is left to run.
+    instance.events().flush();
+    log::info("stopped", &[]);
+}
+
+/// Deletes what expired long ago: a little at a time, and faster where there is much.
+async fn sweep(instance: Arc<Instance>) {
+    loop {
+        let pause = match instance.store().sweep(moment::now()).await {
+            Ok(rows) if rows >= SWEEP_ROWS => SWEEP_BUSY,
+            Ok(_) => SWEEP_IDLE,
+            Err(error) => {
+                log::warn("expired records were not deleted", &[("error", error.0.into())]);
+                SWEEP_IDLE
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+/// The pause between two sweeps where nothing is left to delete.
+const SWEEP_IDLE: Duration = Duration::from_secs(10);
+/// The pause where more is left: 20,000 rows a second at most, while batches go on in between.
+const SWEEP_BUSY: Duration = Duration::from_millis(50);

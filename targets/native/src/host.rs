@@ -1,0 +1,155 @@
+//! What this platform lends the core.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use writ_core::active;
+use writ_core::event::Event;
+use writ_core::host::{Batch, Commit, Host, Partition, Record, Unavailable};
+use writ_core::http::{Inbound, Outbound};
+use writ_core::jwk::{Algorithm, PublicKey};
+use writ_core::memory::Memory;
+use writ_core::publish::{WrappedKey, key_record};
+
+use crate::crypto::{self, PrivateKey, WrappingKey};
+use crate::events::Events;
+use crate::fetch::Fetcher;
+use crate::moment;
+use crate::store::Store;
+
+/// What one process has, shared by its requests.
+pub struct Instance {
+    store: Store,
+    wrapping: WrappingKey,
+    events: Events,
+    fetcher: Fetcher,
+    memory: Memory,
+    /// Unwrapped signing keys, by zone and `kid`. A key of an id never changes, so none goes stale.
+    keys: RwLock<HashMap<(String, String), Arc<PrivateKey>>>,
+}
+
+impl Instance {
+    /// Puts an instance together.
+    #[must_use]
+    pub fn new(store: Store, wrapping: WrappingKey, events: Events) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            wrapping,
+            events,
+            fetcher: Fetcher::default(),
+            memory: Memory::default(),
+            keys: RwLock::default(),
+        })
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The key that private keys are sealed with.
+    #[must_use]
+    pub const fn wrapping(&self) -> &WrappingKey {
+        &self.wrapping
+    }
+
+    /// Where events go.
+    #[must_use]
+    pub const fn events(&self) -> &Events {
+        &self.events
+    }
+
+    async fn key(&self, zone: &str, kid: &str) -> Result<Arc<PrivateKey>, Unavailable> {
+        let name = (zone.to_owned(), kid.to_owned());
+        let kept = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(key) = kept {
+            return Ok(key);
+        }
+        let key = Arc::new(self.load(zone, kid).await?);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= KEYS {
+            keys.clear();
+        }
+        keys.insert(name, Arc::clone(&key));
+        Ok(key)
+    }
+
+    async fn load(&self, zone: &str, kid: &str) -> Result<PrivateKey, Unavailable> {
+        let wanted = key_record(kid);
+        let records = self.store.read(&active::partition(zone), &wanted).await?;
+        let record = records
+            .into_iter()
+            .find(|record| record.key == wanted)
+            .ok_or_else(|| Unavailable(format!("the store holds no signing key `{kid}`")))?;
+        let unreadable = || Unavailable(format!("the record of signing key `{kid}` is unreadable"));
+        let wrapped: WrappedKey =
+            serde_json::from_slice(&record.value).map_err(|_| unreadable())?;
+        let bytes = wrapped.bytes().ok_or_else(unreadable)?;
+        self.wrapping
+            .unwrap(zone, kid, wrapped.algorithm, &bytes)
+            .map_err(|error| Unavailable(error.to_string()))
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance").finish_non_exhaustive()
+    }
+}
+
+/// The host of one request.
+#[derive(Clone, Debug)]
+pub struct Native {
+    instance: Arc<Instance>,
+    started: Instant,
+}
+
+impl Native {
+    /// The host of a request that begins now.
+    #[must_use]
+    pub fn new(instance: Arc<Instance>) -> Self {
+        Self { instance, started: moment::instant() }
+    }
+}
+
+impl Host for Native {
+    async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable> {
+        self.instance.fetcher.fetch(&request).await
+    }
+
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        self.instance.store.commit(partition, batch).await
+    }
+
+    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
+        self.instance.store.read(partition, prefix).await
+    }
+
+    async fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Unavailable> {
+        Ok(crypto::verify(algorithm, key, message, signature))
+    }
+
+    async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
+        let key = self.instance.key(zone, kid).await?;
+        key.sign(message).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.instance.memory
+    }
+
+    fn record(&self, event: &Event) {
+        self.instance.events.write(event, self.started.elapsed());
+    }
+}
+
+/// Unwrapped keys kept at once: a zone signs with one, and verifies old tokens without any.
+const KEYS: usize = 256;

@@ -1,0 +1,171 @@
+//! The thread that writes: group commit, the sweep, and what happens when the disk says no.
+//!
+//! When anything in a group fails, the whole group is rolled back and every caller is told. The
+//! thread itself never gives up: a full disk that gets space back is a store that works again.
+
+use rusqlite::{Connection, ErrorCode, Statement};
+use tokio::sync::{mpsc, oneshot};
+use writ_core::host::{Batch, Commit, Partition, Unavailable};
+use writ_core::moment::Timestamp;
+
+use super::SWEEP_ROWS;
+use super::apply::{Statements, apply};
+
+/// What the writer is asked.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Apply a batch.
+    Commit(Job),
+    /// Delete what expired long ago.
+    Sweep(Timestamp, oneshot::Sender<Result<usize, Unavailable>>),
+    /// Fold the log into the file and stop.
+    Close(oneshot::Sender<()>),
+}
+
+/// A batch and who waits for it.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) partition: Partition,
+    pub(super) batch: Batch,
+    pub(super) reply: oneshot::Sender<Result<Commit, Unavailable>>,
+}
+
+/// Works until it is told to close, or until nobody can ask any more.
+pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>) {
+    // Without its statements the thread ends, and every caller hears that it has stopped.
+    let Ok(mut writer) = Writer::new(connection) else { return };
+    let mut waiting = Vec::with_capacity(GROUP);
+    let mut group = Vec::with_capacity(GROUP);
+    while commands.blocking_recv_many(&mut waiting, GROUP) > 0 {
+        for command in waiting.drain(..) {
+            match command {
+                Command::Commit(job) => group.push(job),
+                Command::Sweep(now, reply) => {
+                    writer.settle(&mut group);
+                    // Nobody may be waiting any more, which is no reason to fail.
+                    let _ = reply.send(writer.sweep(now));
+                }
+                Command::Close(reply) => {
+                    writer.settle(&mut group);
+                    // Only tidiness: what is in the log is as durable as what is in the file.
+                    let _ =
+                        connection.pragma_query_value(None, "wal_checkpoint(TRUNCATE)", |_| Ok(()));
+                    let _ = reply.send(());
+                    return;
+                }
+            }
+        }
+        writer.settle(&mut group);
+    }
+}
+
+struct Writer<'connection> {
+    connection: &'connection Connection,
+    begin: Statement<'connection>,
+    commit: Statement<'connection>,
+    statements: Statements<'connection>,
+}
+
+impl<'connection> Writer<'connection> {
+    fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            // Immediate: the lock is taken before the first condition is read, so that no other
+            // process can make it untrue before the commit.
+            begin: connection.prepare("BEGIN IMMEDIATE")?,
+            commit: connection.prepare("COMMIT")?,
+            statements: Statements::prepare(connection)?,
+        })
+    }
+
+    /// Applies a group in one transaction, and answers everyone in it.
+    fn settle(&mut self, group: &mut Vec<Job>) {
+        // Who timed out has been told that the outcome is unknown; not doing it is one of those.
+        group.retain(|job| !job.reply.is_closed());
+        if group.is_empty() {
+            return;
+        }
+        match self.transaction(|writer| {
+            group
+                .iter()
+                .map(|job| apply(&mut writer.statements, &job.partition, &job.batch))
+                .collect::<rusqlite::Result<Vec<Commit>>>()
+        }) {
+            Ok(outcomes) => {
+                for (job, outcome) in group.drain(..).zip(outcomes) {
+                    let _ = job.reply.send(Ok(outcome));
+                }
+            }
+            Err(error) => {
+                let outcome = explain(&error);
+                for job in group.drain(..) {
+                    let _ = job.reply.send(outcome.clone());
+                }
+            }
+        }
+    }
+
+    /// Deletes rows whose expiry lies [`MARGIN_SECS`] and more before `now`.
+    fn sweep(&mut self, now: Timestamp) -> Result<usize, Unavailable> {
+        let before = now.plus(-MARGIN_SECS).0;
+        let rows = i64::try_from(SWEEP_ROWS).unwrap_or(i64::MAX);
+        self.transaction(|writer| {
+            let mut count = 0_usize;
+            for sql in [SWEEP_RECORDS, SWEEP_ENTRIES] {
+                let swept = writer.connection.prepare_cached(sql)?.execute((before, rows))?;
+                count = count.saturating_add(swept);
+            }
+            Ok(count)
+        })
+        .map_err(|error| match explain(&error) {
+            Err(unavailable) => unavailable,
+            Ok(_) => Unavailable("another process holds the store".into()),
+        })
+    }
+
+    fn transaction<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.rollback()?;
+        self.begin.execute([])?;
+        let result = body(self).and_then(|value| self.commit.execute([]).map(|_| value));
+        if result.is_err() {
+            // Where this fails too, the next transaction tries again before it begins.
+            let _ = self.rollback();
+        }
+        result
+    }
+
+    /// Ends a transaction that is still open. SQLite ends some by itself when the disk fails.
+    fn rollback(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("ROLLBACK")
+    }
+}
+
+/// What a failed transaction means to its callers. Nothing of it is visible in the store.
+fn explain(error: &rusqlite::Error) -> Result<Commit, Unavailable> {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ok(Commit::Contended),
+        Some(ErrorCode::DiskFull) => Err(Unavailable(
+            "the store is full: free space on its disk, or raise `--max-data-bytes`".into(),
+        )),
+        _ => Err(Unavailable(format!("the store failed: {error}"))),
+    }
+}
+
+/// Batches in one transaction at most, so that the first of them does not wait for long.
+const GROUP: usize = 256;
+
+/// Seconds that a row is kept beyond its expiry: a clock that is set forward by mistake for less
+/// than this must not make the store forget a spent proof.
+const MARGIN_SECS: i64 = 3_600;
+
+const SWEEP_RECORDS: &str = "DELETE FROM record WHERE rowid IN
+    (SELECT rowid FROM record WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
+
+const SWEEP_ENTRIES: &str = "DELETE FROM entry WHERE rowid IN
+    (SELECT rowid FROM entry WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
