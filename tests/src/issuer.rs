@@ -208,15 +208,16 @@ impl Token {
         }
         claims.extend(self.claims.clone());
         claims.retain(|name, _| !self.without.contains(name));
-        if let Some(levels) = self.levels {
-            // The object of claims is the first level.
-            let arrays = (1..levels).fold(json!(1), |inner, _| json!([inner]));
-            claims.insert("deep".into(), arrays);
-        }
         if let Some(elements) = self.elements {
             claims.insert("many".into(), json!(vec![1; elements]));
         }
         let mut payload = Value::Object(claims).to_string().into_bytes();
+        if let Some(levels) = self.levels {
+            // The object of claims is the first level. As text, since a value this deep would
+            // overflow the stack of whoever drops it.
+            let arrays = format!(",\"deep\":{}{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+            payload.splice(payload.len() - 1..payload.len() - 1, arrays.into_bytes());
+        }
         self.spoil.iter().for_each(|spoil| spoil.payload(&mut payload));
         payload
     }

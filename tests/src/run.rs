@@ -104,10 +104,10 @@ impl<'a> Run<'a> {
         }
         found.extend(self.body_problems(&step.expect, &answer));
         found.extend(header_problems(&step.expect, &answer));
+        let seen = self.session.after(before);
         if answer.status == 200 && step.path == "/oauth/token" {
             found.extend(self.token_problems(&step.expect, &answer));
         }
-        let seen = self.session.after(before);
         found.extend(event_problems(&step.expect, seen.events.as_deref()));
         found.extend(stored_problems(&step.expect, seen.stored.as_ref()));
         if let (Some(expected), Some(actual)) = (step.expect.fetches, seen.fetches)
@@ -116,14 +116,7 @@ impl<'a> Run<'a> {
             found.push(format!("{actual} documents fetched, expected {expected}"));
         }
         if !found.is_empty() {
-            let body = String::from_utf8_lossy(&answer.body).into_owned();
-            found.push(format!("the answer was {} {body}", answer.status));
-            let reasons = seen
-                .events
-                .iter()
-                .flatten()
-                .map(|event| format!("{} ({})", event["reason"], event["detail"]));
-            found.extend(reasons.map(|reason| format!("the event's reason was {reason}")));
+            found.push(summary(&answer, seen.events.as_deref().unwrap_or_default()));
         }
         self.issued.push(answer.json().unwrap_or_default());
         found
@@ -241,6 +234,15 @@ impl<'a> Run<'a> {
         }
         found
     }
+}
+
+/// What was answered and why, for whoever reads a failure; never the token.
+fn summary(answer: &Answer, events: &[Value]) -> String {
+    let body = answer.json().unwrap_or_default();
+    let said = body.get("error_description").unwrap_or(&Value::Null);
+    let why = events.iter().map(|event| format!("{} {}", event["reason"], event["detail"]));
+    let why: Vec<String> = why.collect();
+    format!("answered {} {} {said}; recorded {}", answer.status, body["error"], why.join(", "))
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";

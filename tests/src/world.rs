@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use writ_core::bundle::Bundle;
 use writ_core::encoding::sha256;
 use writ_core::event::Event;
 use writ_core::http::Request;
 use writ_core::moment::{Moment, Timestamp};
+use writ_core::publish;
 
 use crate::client::Answer;
+use crate::keys;
 use crate::memory::Memory;
 use crate::zones::{Places, Zone};
 
@@ -35,12 +38,11 @@ impl World {
     /// Installs the zone called `name` in a host of its own.
     pub fn new(name: &str) -> Self {
         let places = Places::in_process();
-        let zone = Zone::load(name, &places);
-        Self::with(name, zone, places)
+        Self::with(Zone::load(name, &places), places)
     }
 
     /// Installs a zone in a host of its own.
-    pub fn with(name: &str, zone: Zone, places: Places) -> Self {
+    pub fn with(zone: Zone, places: Places) -> Self {
         let host = Arc::new(Memory::default());
         for (party_name, party) in &zone.parties {
             let page = party.page(party_name);
@@ -49,8 +51,9 @@ impl World {
                 host.web.publish(&format!("{}/{path}", places.keys), page.status, page.bytes());
             }
         }
-        install(&host, &zone);
-        Self { host, zone, places, name: name.to_owned() }
+        let bundle = zone.compile().unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        install(&host, &bundle);
+        Self { host, zone, places, name: bundle.zone }
     }
 
     /// Handles one request at `now`.
@@ -64,13 +67,26 @@ impl World {
     }
 }
 
-/// Puts the zone's key and bundle into the host's store.
-fn install(_host: &Memory, _zone: &Zone) {}
+/// Puts the zone's key and its bundle into the host's store, by the operator's own calls.
+fn install(host: &Memory, bundle: &Bundle) {
+    let algorithm = bundle.algorithm;
+    let party = format!("zone {}", bundle.zone);
+    let kid = keys::kid("zone", algorithm);
+    let key = keys::key(&party, algorithm);
+    let public = key.public(Some(&kid));
+    host.keep_key(&bundle.zone, &kid, key);
+    let moment = moment(BEGINNING);
+    let added = publish::add_key(host, &bundle.zone, algorithm, &public, b"wrapped", &moment);
+    block_on(added).expect("a zone with a key");
+    block_on(publish::activate(host, bundle, &moment)).expect("a zone with a bundle");
+}
 
 /// Has the core handle one request.
-fn answer(_host: &Memory, _zone: &str, _request: Request, now: i64) -> Answer {
-    let _moment = moment(now);
-    Answer { status: 501, headers: Vec::new(), body: Vec::new() }
+fn answer(host: &Memory, zone: &str, request: Request, now: i64) -> Answer {
+    let response = block_on(writ_core::handle(host, zone, moment(now), request));
+    let headers =
+        response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Answer { status: response.status, headers, body: response.body }
 }
 
 /// The moment of one request: no two have the same entropy.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use writ_core::bundle::Bundle;
 use writ_core::jwk::Algorithm;
+use writ_core::zone::{self, Source, Sources};
 
 use crate::issuer::Parties;
 use crate::keys;
@@ -50,6 +52,8 @@ pub struct Zone {
     pub policies: BTreeMap<String, String>,
     /// Who signs.
     pub parties: Parties,
+    /// The key sets that `zone.toml` wants uploaded: `keys/NAME.json` is the party NAME's.
+    pub uploads: BTreeMap<String, String>,
 }
 
 impl Zone {
@@ -70,7 +74,32 @@ impl Zone {
                 (file, read(&path))
             })
             .collect();
-        Self { document, policies, parties }
+        let uploads = zone::uploads(&document).into_iter().map(|file| {
+            let party = Path::new(&file).file_stem().unwrap().to_str().unwrap();
+            let set = parties[party].key_set(party).to_string();
+            (file, set)
+        });
+        Self { uploads: uploads.collect(), document, policies, parties }
+    }
+
+    /// Compiles the zone.
+    ///
+    /// # Errors
+    ///
+    /// Its mistakes, one a line.
+    pub fn compile(&self) -> Result<Bundle, String> {
+        let source =
+            |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let policies = self.policies.iter().map(|(file, text)| source(file, text));
+        let sources = Sources {
+            zone: source("zone.toml", &self.document),
+            policies: policies.collect(),
+            uploaded: self.uploads.clone(),
+        };
+        zone::compile(&sources).map_err(|mistakes| {
+            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        })
     }
 
     /// Writes the zone into a directory, as `writ` takes it.
@@ -83,6 +112,11 @@ impl Zone {
         std::fs::write(directory.join("zone.toml"), &self.document).unwrap();
         for (file, policy) in &self.policies {
             std::fs::write(directory.join("policies").join(file), policy).unwrap();
+        }
+        for (file, set) in &self.uploads {
+            let path = directory.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, set).unwrap();
         }
     }
 }
