@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use writ_core::jwk::Algorithm;
 
 use crate::issuer::{Parties, Party, Token};
+use crate::zones::{self, Places, Zone};
 
 /// A platform's sample token.
 #[derive(Clone, Debug, Deserialize)]
@@ -121,6 +122,16 @@ impl Fixture {
         let attacker =
             Party { issuer: "https://attacker.example".to_owned(), algorithms, ..Party::default() };
         [(self.name.clone(), platform), ("attacker".to_owned(), attacker)].into()
+    }
+
+    /// A zone that trusts the platform: `fixtures/zones/NAME.toml`, with what all of them have.
+    pub fn zone(&self, places: &Places, parties: Parties) -> Zone {
+        let directory = directory().join("zones");
+        let part = |file: &str| zones::filled(&directory.join(file), places);
+        let document = part("base.toml") + &part(&format!("{}.toml", self.name));
+        let permit = "@id(\"anyone\")\npermit (principal, action, resource);\n";
+        let policies = [("main.cedar".to_owned(), permit.to_owned())].into();
+        Zone::new(document, policies, parties)
     }
 
     /// A description of the platform's token, to be spoilt.

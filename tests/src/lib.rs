@@ -21,6 +21,7 @@ pub mod fixtures;
 pub mod issuer;
 pub mod keys;
 pub mod memory;
+pub mod platform;
 pub mod run;
 pub mod server;
 pub mod spoil;

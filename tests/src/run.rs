@@ -267,6 +267,17 @@ pub fn encode(fields: &[(String, String)]) -> String {
     pairs.join("&")
 }
 
+/// A token request with these fields.
+pub fn token_request(fields: &[(String, String)]) -> Request {
+    Request {
+        method: "POST".to_owned(),
+        path: "/oauth/token".to_owned(),
+        query: None,
+        headers: vec![("content-type".to_owned(), FORM.to_owned())],
+        body: encode(fields).into_bytes(),
+    }
+}
+
 /// Takes an issued token apart and verifies it as a resource server would.
 pub fn read(token: &str, keys: &[PublicKey]) -> Result<(Value, Value), String> {
     let (message, signature) = token.rsplit_once('.').ok_or("the token is no JWT")?;

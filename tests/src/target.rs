@@ -155,11 +155,7 @@ impl Session {
     /// The zone's keys, as a resource server finds them: by its metadata.
     pub fn published_keys(&self) -> Vec<PublicKey> {
         match self {
-            Self::World(world) => {
-                let keys = published(&|path| world.send(get(path), BEGINNING));
-                world.take_events();
-                keys
-            }
+            Self::World(world) => world.published_keys(),
             Self::Deployment(deployment) => {
                 let mut known = deployment.keys.lock().unwrap();
                 known.get_or_insert_with(|| published(&|path| deployment.get(path))).clone()
@@ -174,11 +170,13 @@ impl Deployment {
     }
 }
 
-fn get(path: &str) -> Request {
+/// A `GET` of a path.
+pub fn get(path: &str) -> Request {
     Request { method: "GET".to_owned(), path: path.to_owned(), ..Request::default() }
 }
 
-fn published(fetch: &dyn Fn(&str) -> Answer) -> Vec<PublicKey> {
+/// The zone's keys, by its metadata.
+pub fn published(fetch: &dyn Fn(&str) -> Answer) -> Vec<PublicKey> {
     let metadata = fetch("/.well-known/oauth-authorization-server").json().expect("metadata");
     let issuer = metadata["issuer"].as_str().expect("an issuer");
     let url = metadata["jwks_uri"].as_str().expect("a key set");

@@ -11,12 +11,14 @@ use writ_core::bundle::Bundle;
 use writ_core::encoding::sha256;
 use writ_core::event::Event;
 use writ_core::http::Request;
+use writ_core::jwk::PublicKey;
 use writ_core::moment::{Moment, Timestamp};
 use writ_core::publish;
 
 use crate::client::Answer;
 use crate::keys;
 use crate::memory::Memory;
+use crate::target::{get, published};
 use crate::zones::{Places, Zone};
 
 /// When tests in process begin: 2027-01-15T08:00:00Z.
@@ -59,6 +61,13 @@ impl World {
     /// Handles one request at `now`.
     pub fn send(&self, request: Request, now: i64) -> Answer {
         answer(&self.host, &self.name, request, now)
+    }
+
+    /// The zone's keys, as a resource server finds them.
+    pub fn published_keys(&self) -> Vec<PublicKey> {
+        let keys = published(&|path| self.send(get(path), BEGINNING));
+        self.take_events();
+        keys
     }
 
     /// The events since the last call.

@@ -74,6 +74,11 @@ impl Zone {
                 (file, read(&path))
             })
             .collect();
+        Self::new(document, policies, parties)
+    }
+
+    /// A zone of these files, with the key sets that it wants uploaded.
+    pub fn new(document: String, policies: BTreeMap<String, String>, parties: Parties) -> Self {
         let uploads = zone::uploads(&document).into_iter().map(|file| {
             let party = Path::new(&file).file_stem().unwrap().to_str().unwrap();
             let set = parties[party].key_set(party).to_string();
