@@ -25,6 +25,7 @@ pub mod platform;
 pub mod run;
 pub mod server;
 pub mod spoil;
+pub mod storage;
 pub mod store;
 pub mod target;
 pub mod template;

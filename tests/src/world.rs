@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use serde_json::Value;
 use writ_core::bundle::Bundle;
 use writ_core::encoding::sha256;
 use writ_core::event::Event;
@@ -16,6 +17,7 @@ use writ_core::moment::{Moment, Timestamp};
 use writ_core::publish;
 
 use crate::client::Answer;
+use crate::issuer::{Token, Usual};
 use crate::keys;
 use crate::memory::Memory;
 use crate::target::{get, published};
@@ -45,7 +47,11 @@ impl World {
 
     /// Installs a zone in a host of its own.
     pub fn with(zone: Zone, places: Places) -> Self {
-        let host = Arc::new(Memory::default());
+        Self::on(Arc::new(Memory::default()), zone, places)
+    }
+
+    /// Installs a zone in a host that may have others.
+    pub fn on(host: Arc<Memory>, zone: Zone, places: Places) -> Self {
         for (party_name, party) in &zone.parties {
             let page = party.page(party_name);
             host.web.publish(&format!("{}/{party_name}", places.keys), page.status, page.bytes());
@@ -56,6 +62,23 @@ impl World {
         let bundle = zone.compile().unwrap_or_else(|mistakes| panic!("{mistakes}"));
         install(&host, &bundle);
         Self { host, zone, places, name: bundle.zone }
+    }
+
+    /// Another instance of the same deployment, which remembers nothing.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Self {
+            host: Arc::new(self.host.sibling()),
+            zone: self.zone.clone(),
+            places: self.places.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// Signs a token, described as in a vector, at `now`.
+    pub fn sign(&self, description: Value, now: i64) -> String {
+        let token: Token = serde_json::from_value(description).expect("a token's description");
+        token.sign(&self.zone.parties, &Usual::at(now, &self.places.zone))
     }
 
     /// Handles one request at `now`.
