@@ -91,7 +91,10 @@ pub fn compile(files: &Sources) -> Result<Bundle, Vec<Mistake>> {
     if report.is_empty() {
         check_size(&bundle, &report);
     }
-    if report.is_empty() { check_policies(&bundle) } else { Err(report.into_mistakes()) }?;
+    if !report.is_empty() {
+        return Err(report.into_mistakes());
+    }
+    check_policies(&bundle)?;
     Ok(bundle)
 }
 

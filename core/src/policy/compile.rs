@@ -351,7 +351,7 @@ mod tests {
             let scope = |variable: &str, kind: &str, choice: usize| match choice {
                 0 => variable.to_owned(),
                 1..=4 => format!("{variable} == {kind}::\"{choice}\""),
-                5..=6 => format!("{variable} in {kind}::\"{}\"", choice - 4),
+                5..=6 => format!("{variable} in {kind}::\"{}\"", choice.abs_diff(4)),
                 7 => format!("{variable} is {kind}"),
                 _ => format!("{variable} is {kind} in {kind}::\"3\""),
             };

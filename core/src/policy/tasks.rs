@@ -1,5 +1,5 @@
-//! A permit that rests on a task must be for an application that may claim the task (design §2):
-//! otherwise it reads as a grant and is none.
+//! A permit that rests on a task must be for an application that may be on it, by claiming it or
+//! by a rule (design §2): otherwise it reads as a grant and is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use cedar_policy::PrincipalConstraint;
 use serde_json::Value;
 
 use super::compile::{Fault, Named, permits};
-use crate::bundle::Bundle;
+use crate::bundle::{Bearer, Bundle};
 
 /// The permits that name a task and an application that is not listed for it, and the policies
 /// that name a task nobody declared.
@@ -33,7 +33,9 @@ pub(super) fn faults(bundle: &Bundle, named: &BTreeMap<String, Named>) -> Vec<Fa
                 continue;
             };
             for application in &found.applications {
-                if permits(&entry.policy) && !declared.claimants.contains(application) {
+                let may =
+                    declared.claimants.contains(application) || is_ruled(bundle, task, application);
+                if permits(&entry.policy) && !may {
                     say(format!(
                         "`{name}` permits `{application}` on the task `{task}`, which it may not claim"
                     ));
@@ -42,6 +44,14 @@ pub(super) fn faults(bundle: &Bundle, named: &BTreeMap<String, Named>) -> Vec<Fa
         }
     }
     faults
+}
+
+/// Whether a rule puts the application on the task.
+fn is_ruled(bundle: &Bundle, task: &str, application: &str) -> bool {
+    bundle.rules.values().any(|rule| {
+        rule.task.as_deref() == Some(task)
+            && matches!(&rule.bearer, Bearer::Application(bearer) if bearer == application)
+    })
 }
 
 /// What a policy's conditions compare with `==`.

@@ -7,7 +7,7 @@ use super::header::Frame;
 use super::preset::{self, Base};
 use super::read::{Table, Text};
 use super::url::Url;
-use super::{claim, keys, names, rule};
+use super::{claim, keys, names, pins, rule};
 use crate::bundle::{Issuer, KeySource, SingleUse, SubjectKind, TokenType};
 use crate::jwk::Algorithm;
 use crate::presets::{Audience, Keys, Preset};
@@ -87,7 +87,7 @@ fn row<'a>(id: Text<'a>, table: &Table<'a>, frame: &Frame) -> Row<'a> {
         require: rule::required(table, preset),
         client_claim: client_claim(table, preset, subject),
         clients: clients(table, frame, subject),
-        subject_claim: pointer_or(table, "subject_claim", preset.subject_claim),
+        subject_claim: subject_claim(table, preset),
         device_claim: claim::pointer(table, "device_claim"),
     };
     table.finish();
@@ -294,6 +294,15 @@ fn client_claim(table: &Table, preset: &Preset, subject: SubjectKind) -> Option<
     }
 }
 
+fn subject_claim(table: &Table, preset: &Preset) -> String {
+    let claim = pointer_or(table, "subject_claim", preset.subject_claim);
+    if claim != preset.subject_claim && pins::is_name(&claim) {
+        let at = table.item("subject_claim").map_or(table.at, |item| item.at);
+        table.mistake(at, format!("`subject_claim` `{claim}` is a name, which changes hands"));
+    }
+    claim
+}
+
 fn pointer_or(table: &Table, key: &'static str, default: &str) -> String {
     claim::pointer(table, key).unwrap_or_else(|| default.to_owned())
 }
@@ -309,7 +318,8 @@ fn check_overlap(root: &Table, rows: &[Row]) {
                 root.mistake(
                     other.id.at,
                     format!(
-                        "issuer `{this}`: `{issuer}` with audience `{audience}` is issuer `{that}` too"
+                        "issuer `{this}`: `{issuer}` with audience `{audience}` is issuer \
+                         `{that}` too"
                     ),
                 );
             }

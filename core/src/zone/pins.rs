@@ -80,7 +80,7 @@ pub(super) fn is_comparison(test: &Test) -> bool {
 }
 
 /// Whether a claim's name says that it is a name.
-fn is_name(pointer: &str) -> bool {
+pub(super) fn is_name(pointer: &str) -> bool {
     let last = pointer.rsplit(['/', '.']).next().unwrap_or_default();
     NAMES.contains(&last) || NAME_ENDINGS.iter().any(|ending| last.ends_with(ending))
 }
@@ -118,17 +118,7 @@ fn platform(preset: &Preset) -> &str {
     if preset.name == CUSTOM.name { "the platform" } else { preset.platform }
 }
 
-const NAMES: [&str; 10] = [
-    "email_verified",
-    "groups",
-    "hd_name",
-    "login",
-    "name",
-    "nickname",
-    "preferred_username",
-    "upn",
-    "user",
-    "username",
-];
+const NAMES: [&str; 7] =
+    ["email_verified", "login", "name", "nickname", "preferred_username", "upn", "username"];
 
 const NAME_ENDINGS: [&str; 6] = ["_name", "_path", "_slug", "_login", "_email", "email"];

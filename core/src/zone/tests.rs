@@ -6,6 +6,7 @@ use super::{Source, Sources, compile, uploads};
 use crate::bundle::{Bearer, Bundle, KeySource, SingleUse, SubjectKind, Test};
 use crate::jwk::Algorithm;
 
+mod documents;
 mod example;
 mod identities;
 mod issuers;

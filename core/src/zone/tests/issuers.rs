@@ -131,6 +131,11 @@ client_claim = \"/azp\" #! issuer `x`: `client_claim` is for issuers whose `subj
 preset = \"google\"
 audience = \"client\"
 subject = \"workload\" #! issuer `x`: the bearers of preset `google` are people";
+    people_known_by_their_address: "
+[issuers.x]
+preset = \"google\"
+audience = \"client\"
+subject_claim = \"/email\" #! issuer `x`: `subject_claim` `/email` is a name, which changes hands";
     no_algorithm: "
 [issuers.x]
 preset = \"gitlab\"

@@ -136,3 +136,9 @@ fn policy_files() {
     let files = super::super::Sources { policies: vec![file("a.cedar", &edge)], ..sources(HEADER) };
     assert!(compile(&files).is_ok());
 }
+
+#[test]
+fn a_file_that_nests_without_end_is_refused_like_any_other() {
+    let deep = format!("{HEADER}x = {}", "[".repeat(100_000));
+    assert!(compile(&sources(&deep)).is_err());
+}
