@@ -15,6 +15,7 @@
 
 pub mod client;
 pub mod compare;
+pub mod deployment;
 pub mod der;
 pub mod faults;
 pub mod fixtures;

@@ -28,21 +28,16 @@ struct Served {
 }
 
 impl Server {
-    /// Starts a server that publishes the key set of each party at `/keys/{name}`.
+    /// Starts a server without a page.
     ///
     /// # Panics
     ///
     /// Where loopback has no port left.
-    pub fn start(parties: &Parties) -> Self {
+    #[must_use]
+    pub fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
         let authority = listener.local_addr().expect("an address").to_string();
         let server = Self { authority, shared: Arc::default() };
-        for (name, party) in parties {
-            server.publish(&format!("/keys/{name}"), &party.page(name));
-            for (path, page) in &party.pages {
-                server.publish(&format!("/keys/{path}"), page);
-            }
-        }
         let shared = Arc::clone(&server.shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -51,6 +46,16 @@ impl Server {
             }
         });
         server
+    }
+
+    /// Publishes the key set of each party at `/keys/{name}`, and their other pages beside it.
+    pub fn publish_parties(&self, parties: &Parties) {
+        for (name, party) in parties {
+            self.publish(&format!("/keys/{name}"), &party.page(name));
+            for (path, page) in &party.pages {
+                self.publish(&format!("/keys/{path}"), page);
+            }
+        }
     }
 
     /// The URL below which the key sets are.

@@ -1,10 +1,11 @@
 //! A zone in process: a host in memory with the zone's bundle in its store, a clock that the test
 //! sets, and chance that never repeats.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
@@ -41,17 +42,33 @@ pub struct World {
 impl World {
     /// Installs the zone called `name` in a host of its own.
     pub fn new(name: &str) -> Self {
+        static COMPILED: Mutex<BTreeMap<String, (Zone, Bundle)>> = Mutex::new(BTreeMap::new());
         let places = Places::in_process();
-        Self::with(Zone::load(name, &places), places)
+        let mut compiled = COMPILED.lock().unwrap();
+        let (zone, bundle) = compiled
+            .entry(name.to_owned())
+            .or_insert_with(|| {
+                let zone = Zone::load(name, &places);
+                let bundle = sound(&zone);
+                (zone, bundle)
+            })
+            .clone();
+        drop(compiled);
+        Self::install(Arc::default(), zone, &bundle, places)
     }
 
     /// Installs a zone in a host of its own.
     pub fn with(zone: Zone, places: Places) -> Self {
-        Self::on(Arc::new(Memory::default()), zone, places)
+        Self::on(Arc::default(), zone, places)
     }
 
     /// Installs a zone in a host that may have others.
     pub fn on(host: Arc<Memory>, zone: Zone, places: Places) -> Self {
+        let bundle = sound(&zone);
+        Self::install(host, zone, &bundle, places)
+    }
+
+    fn install(host: Arc<Memory>, zone: Zone, bundle: &Bundle, places: Places) -> Self {
         for (party_name, party) in &zone.parties {
             let page = party.page(party_name);
             host.web.publish(&format!("{}/{party_name}", places.keys), page.status, page.bytes());
@@ -59,9 +76,8 @@ impl World {
                 host.web.publish(&format!("{}/{path}", places.keys), page.status, page.bytes());
             }
         }
-        let bundle = zone.compile().unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        install(&host, &bundle);
-        Self { host, zone, places, name: bundle.zone }
+        install(&host, bundle);
+        Self { host, zone, places, name: bundle.zone.clone() }
     }
 
     /// Another instance of the same deployment, which remembers nothing.
@@ -97,6 +113,11 @@ impl World {
     pub fn take_events(&self) -> Vec<Event> {
         self.host.take_events()
     }
+}
+
+/// The zone's bundle.
+fn sound(zone: &Zone) -> Bundle {
+    zone.compile().unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
 /// Puts the zone's key and its bundle into the host's store, by the operator's own calls.

@@ -1,5 +1,6 @@
 //! Every call of the port failing in turn: a fault of ours is a 503 and never a token (design §2,
 //! style rule 16).
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test panics")]
 
 use serde_json::{Value, json};
 use writ_core::http::Request;

@@ -1,5 +1,6 @@
 //! Every promise of the threat list has a test that bears its id: in a vector's name, or in the
 //! name of a test function.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
