@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use base64ct::{Base64, Encoding};
 
 use crate::bundle::TokenType;
-use crate::form::{Form, printable};
+use crate::form::{Form, printable_word};
 use crate::http::Request;
 use crate::limits;
 use crate::refusal::{Reason, Refusal, Slot};
@@ -141,7 +141,7 @@ fn grant(form: &Form) -> Result<GrantType, Refusal> {
             GrantType::JwtBearer { assertion: Secret::new(form.required("assertion")?) }
         }
         other => {
-            return Err(Refusal::request(Reason::GrantTypeUnsupported, printable(other)));
+            return Err(Refusal::request(Reason::GrantTypeUnsupported, printable_word(other)));
         }
     };
     Ok(grant)
@@ -179,7 +179,7 @@ fn exchange(form: &Form) -> Result<GrantType, Refusal> {
 
 fn token_type(urn: &str) -> Result<TokenType, Refusal> {
     TokenType::parse(urn)
-        .ok_or_else(|| Refusal::request(Reason::TokenTypeUnsupported, printable(urn)))
+        .ok_or_else(|| Refusal::request(Reason::TokenTypeUnsupported, printable_word(urn)))
 }
 
 /// One method of client authentication per request (RFC 6749 §2.3).
@@ -198,7 +198,7 @@ fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, R
             return Err(Refusal::request(Reason::ParameterMissing, what));
         }
         (Some(other), _) => {
-            return Err(Refusal::request(Reason::ParameterBad, printable(other)));
+            return Err(Refusal::request(Reason::ParameterBad, printable_word(other)));
         }
     };
     match (header, secret, assertion) {
@@ -254,11 +254,11 @@ fn scopes(form: &Form) -> Result<Option<BTreeSet<String>>, Refusal> {
     let Some(text) = form.text("scope") else {
         return Ok(None);
     };
-    let bad = |what: String| Refusal::request(Reason::ParameterBad, what);
+    let bad = |what: String| Refusal::request(Reason::ScopeMalformed, what);
     let mut scopes = BTreeSet::new();
     for scope in text.split(' ') {
         if !is_scope(scope) || scope.len() > limits::NAME_BYTES {
-            return Err(bad(format!("`{}` is not a scope", printable(scope))));
+            return Err(bad("not a scope-token of RFC 6749 §3.3, or too long".to_owned()));
         }
         scopes.insert(scope.to_owned());
         if scopes.len() > limits::SCOPES {

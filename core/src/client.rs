@@ -43,7 +43,7 @@ fn refuse(reason: Reason, detail: impl Into<String>) -> Refusal {
     Refusal::proof(Slot::Client, reason, detail)
 }
 
-/// Verifies a client's proof. `client_id` is the form's, which must name the same application.
+/// Verifies a client's proof.
 ///
 /// # Errors
 ///
@@ -52,7 +52,6 @@ pub async fn verify<H: Host>(
     host: &H,
     zone: &Active,
     proof: &ClientProof,
-    client_id: Option<&str>,
     now: Timestamp,
 ) -> Result<Client, Failure> {
     let client = match proof {
@@ -63,10 +62,6 @@ pub async fn verify<H: Host>(
         }
         ClientProof::Assertion(token) => assertion(host, zone, token, now).await?,
     };
-    if client_id.is_some_and(|id| id != client.application) {
-        let detail = format!("the proof is `{}`'s", client.application);
-        return Err(refuse(Reason::ClientIdDiffers, detail).into());
-    }
     if zone.is_disabled(&Named::application(&client.application)) {
         return Err(refuse(Reason::CutOff, format!("`{}` is disabled", client.application)).into());
     }

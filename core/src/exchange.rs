@@ -13,9 +13,9 @@ use crate::grant::{self, Grant};
 use crate::host::Host;
 use crate::identity::{self, Identity};
 use crate::moment::Moment;
-use crate::parties::{Parties, Proofs};
+use crate::parties::{self, Parties, Proofs};
 use crate::policy::{self, Denied, Told};
-use crate::refusal::{Failure, Refusal, Slot};
+use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::session;
 use crate::token;
 
@@ -76,7 +76,8 @@ pub async fn exchange<H: Host>(
     outcome
 }
 
-/// Verifies every proof shown.
+/// Verifies every proof shown, and that the request has an authenticated sender. What fails here is
+/// for the log alone: nobody fills the store without a proof.
 async fn verify<H: Host>(
     host: &H,
     zone: &Active,
@@ -86,11 +87,8 @@ async fn verify<H: Host>(
 ) -> Result<Proofs, Failure> {
     let client = match &ask.client {
         None => None,
-        Some(proof) => {
-            Some(client::verify(host, zone, proof, ask.client_id.as_deref(), moment.now).await?)
-        }
+        Some(proof) => Some(client::verify(host, zone, proof, moment.now).await?),
     };
-    event.client = client.as_ref().map(|client| client.application.clone());
     event.tell_proof(client.as_ref().and_then(client::Client::platform));
     let verify = async |slot, shown, token| {
         identity::verify(host, zone, slot, shown, token, moment.now).await
@@ -115,7 +113,14 @@ async fn verify<H: Host>(
     event.tell_proof(subject.as_ref());
     event.tell_proof(actor.as_ref());
     event.subject = subject.as_ref().map(|subject| subject.principal.id().to_owned());
-    Ok(Proofs { client, subject, actor, slot })
+    let proofs = Proofs { client, subject, actor, slot };
+    let presenter = parties::presenter(&proofs)?;
+    if ask.client_id.as_ref().is_some_and(|id| *id != presenter) {
+        let detail = format!("the proof is `{presenter}`'s");
+        return Err(Refusal::proof(Slot::Client, Reason::ClientIdDiffers, detail).into());
+    }
+    event.client = Some(presenter);
+    Ok(proofs)
 }
 
 /// From verified proofs to the token.

@@ -85,13 +85,26 @@ pub fn decode(text: &[u8]) -> Option<String> {
     (!text.chars().any(char::is_control)).then_some(text)
 }
 
-/// A caller's text as the record may hold it: short, and without anything that is not visible.
+/// A caller's text as the record may hold it: short, without anything that is not visible, and not
+/// if it looks like a token, which somebody may have put into the wrong parameter (S01).
 #[must_use]
 pub fn printable(text: &str) -> String {
+    if text.contains("eyJ") {
+        return "not shown: it looks like a token".to_owned();
+    }
     text.chars()
         .take(80)
         .map(|letter| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' })
         .collect()
+}
+
+/// A caller's word where only certain words mean anything. One that could not be any of them may
+/// be a secret in the wrong parameter, and is not shown (S01).
+#[must_use]
+pub fn printable_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b':' | b'-' | b'_' | b'.');
+    let known = text.starts_with("urn:") || text.len() <= 24;
+    if known && text.bytes().all(plain) { printable(text) } else { "not shown".to_owned() }
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ impl Grant {
         envelope: Option<&Envelope>,
         moment: &Moment,
     ) -> Result<Self, Refusal> {
-        let target = target(zone, ask, &parties.presenter)?;
+        let target = target(zone, ask, parties)?;
         let scopes = scopes(zone, ask, &target, parties.own())?;
         check_envelope(&target, &scopes, envelope)?;
         let session = session(zone, ask, parties, moment);
@@ -247,9 +247,17 @@ pub fn declared_envelope<'a>(zone: &'a Active, task: &TokenTask) -> Option<&'a E
     declared.and_then(|declared| declared.envelope.as_ref())
 }
 
-fn target(zone: &Active, ask: &Ask, presenter: &str) -> Result<Target, Refusal> {
-    if ask.target == presenter {
-        return Ok(Target::Itself(ask.target.clone()));
+/// What is asked for. A session token stands for a proof: a token for a resource never becomes one,
+/// or it would leave its own scopes behind (X01).
+fn target(zone: &Active, ask: &Ask, parties: &Parties) -> Result<Target, Refusal> {
+    if ask.target == parties.presenter {
+        return match parties.own() {
+            Some(own) if own.aud != parties.presenter => {
+                let detail = format!("the subject token is for `{}`", own.aud);
+                Err(Refusal::request(Reason::SessionTokenRefused, detail))
+            }
+            _ => Ok(Target::Itself(ask.target.clone())),
+        };
     }
     if zone.bundle.resources.contains_key(&ask.target) {
         return Ok(Target::Resource(ask.target.clone()));

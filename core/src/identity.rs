@@ -229,9 +229,11 @@ fn check_form(
     if issuer.subject == SubjectKind::User && matches!(slot, Slot::Client | Slot::Actor) {
         return Err((Reason::TypeWrong, "a user's token proves no application".to_owned()));
     }
-    // Logout tokens and security events are signed by the same keys (J19).
-    if token.unverified_claim("events").is_some() {
-        return Err((Reason::TypeWrong, "it is a security event".to_owned()));
+    // Logout tokens, security events and DPoP proofs may be signed by the same keys (J19).
+    if let Some(name) =
+        ["events", "htm", "htu"].into_iter().find(|name| token.unverified_claim(name).is_some())
+    {
+        return Err((Reason::TypeWrong, format!("`{name}` is present")));
     }
     Ok(())
 }

@@ -8,7 +8,9 @@
 
 use std::borrow::Cow;
 
-use jwt_compact::{AlgorithmExt, AlgorithmSignature, Header, UntrustedToken, ValidationError};
+use jwt_compact::{
+    AlgorithmExt, AlgorithmSignature, Header, ParseError, UntrustedToken, ValidationError,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,6 +24,8 @@ pub struct Unverified<'a> {
     token: UntrustedToken<'a>,
     /// What the signature is made over.
     signed: &'a str,
+    /// The same as `jwt-compact` was shown it.
+    shown: Cow<'a, str>,
     /// The algorithm that the header claims.
     pub algorithm: Algorithm,
     /// The key id.
@@ -60,12 +64,21 @@ impl<'a> Unverified<'a> {
         else {
             return Err(TokenFault::Malformed("not three parts".to_owned()));
         };
-        let (algorithm, kid, typ) = read_header(&part(header, "header")?)?;
+        let header = part(header, "header")?;
+        let (algorithm, kid, typ) = read_header(&header)?;
         let claims = Value::Object(part(payload, "payload")?);
-        let token = UntrustedToken::try_from(text)
-            .map_err(|error| TokenFault::Malformed(error.to_string()))?;
-        let (signed, _) = text.rsplit_once('.').unwrap_or_default();
-        Ok(Self { token, signed, algorithm, kid, typ, claims })
+        let (signed, signature) = text.rsplit_once('.').unwrap_or_default();
+        let malformed = |error: ParseError| TokenFault::Malformed(error.to_string());
+        let (shown, token) = match without_thumbprints(&header) {
+            None => (Cow::Borrowed(signed), UntrustedToken::try_from(text).map_err(malformed)?),
+            Some(header) => {
+                let shown = format!("{header}.{payload}");
+                let text = format!("{shown}.{signature}");
+                let token = UntrustedToken::try_from(text.as_str()).map_err(malformed)?;
+                (Cow::Owned(shown), token.into_owned())
+            }
+        };
+        Ok(Self { token, signed, shown, algorithm, kid, typ, claims })
     }
 
     /// The `iss` that the token claims.
@@ -93,6 +106,18 @@ fn part(text: &str, name: &str) -> Result<Map<String, Value>, TokenFault> {
         .ok_or_else(|| TokenFault::Malformed(format!("the {name} is not base64url")))?;
     crate::strict::object(&bytes)
         .map_err(|error| TokenFault::Malformed(format!("the {name}: {error}")))
+}
+
+/// The header without certificate thumbprints, where it has any. We ignore them, but `jwt-compact`
+/// refuses one that is not as long as a hash.
+fn without_thumbprints(header: &Map<String, Value>) -> Option<String> {
+    let names = ["x5t", "x5t#S256"];
+    if !names.iter().any(|name| header.contains_key(*name)) {
+        return None;
+    }
+    let mut header = header.clone();
+    header.retain(|name, _| !names.contains(&name.as_str()));
+    Some(base64url(Value::Object(header).to_string().as_bytes()))
 }
 
 fn read_header(
@@ -180,7 +205,7 @@ pub async fn verify<H: Host>(
     if !host.verify(token.algorithm, key, message, signature).await? {
         return Ok(Verdict::Forged);
     }
-    let witness = Witness { message, signature };
+    let witness = Witness { message: token.shown.as_bytes(), signature };
     let pinned = Witnessed { name: token.algorithm.name(), lifetime: std::marker::PhantomData };
     let joined = pinned.validator::<serde::de::IgnoredAny>(&witness).validate(&token.token);
     Ok(match joined {
@@ -190,7 +215,7 @@ pub async fn verify<H: Host>(
     })
 }
 
-/// What the host has verified: this message with this signature.
+/// What the host has verified: this message, as `jwt-compact` was shown it, with this signature.
 struct Witness<'a> {
     message: &'a [u8],
     signature: &'a [u8],

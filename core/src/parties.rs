@@ -62,6 +62,7 @@ impl Parties {
     pub fn join(zone: &Active, proofs: Proofs) -> Result<Self, Refusal> {
         let presenter = presenter(&proofs)?;
         let Proofs { client, subject, actor, slot } = proofs;
+        check_distinct(subject.as_ref(), actor.as_ref())?;
         let (principal, actors) = match &subject {
             None => (Principal::Application(presenter.clone()), Vec::new()),
             Some(token) => {
@@ -136,7 +137,11 @@ impl Parties {
 }
 
 /// The application that sends the request.
-fn presenter(proofs: &Proofs) -> Result<String, Refusal> {
+///
+/// # Errors
+///
+/// Nothing shown authenticates it, or the client and the actor are two.
+pub fn presenter(proofs: &Proofs) -> Result<String, Refusal> {
     let actor = proofs.actor.as_ref();
     let subject_slot = proofs.slot;
     let client = proofs.client.as_ref();
@@ -186,6 +191,18 @@ fn actor_application(actor: &Identity) -> Result<&str, Refusal> {
             Principal::Application(application) => Ok(application),
             Principal::User(_) => Err(refuse()),
         },
+    }
+}
+
+/// Nobody acts for itself (X05, X09).
+fn check_distinct(subject: Option<&Identity>, actor: Option<&Identity>) -> Result<(), Refusal> {
+    match (subject, actor) {
+        (Some(subject), Some(actor)) if subject.proof == actor.proof => Err(Refusal::proof(
+            Slot::Actor,
+            Reason::ChainCircular,
+            "subject and actor are one token",
+        )),
+        _ => Ok(()),
     }
 }
 

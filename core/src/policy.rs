@@ -4,6 +4,7 @@
 //! everybody before them. Both must be allowed, without any error: Cedar skips a policy that errs,
 //! so that a broken `forbid` would allow; here an error denies (P01).
 
+mod bounds;
 mod compile;
 mod schema;
 mod tasks;

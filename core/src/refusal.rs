@@ -208,8 +208,12 @@ reasons! {
     TargetMissing = "target_missing",
     /// Not registered, or a form we do not accept.
     TargetUnknown = "target_unknown",
+    /// A session token is asked for with a token that is for a resource.
+    SessionTokenRefused = "session_token_refused",
     /// The resource is outside the session's envelope.
     TargetOutsideEnvelope = "target_outside_envelope",
+    /// Not a list of scopes, or too long a one.
+    ScopeMalformed = "scope_malformed",
     /// A scope that the resource does not define.
     ScopeUnknown = "scope_unknown",
     /// No scope asked for, and the resource has no default.
@@ -263,6 +267,10 @@ impl Refusal {
             | R::ChainCircular
             | R::PathTooLong => denied(self.slot, "the token is not the caller's to exchange"),
             R::SessionEnded | R::SessionOver | R::HopRevoked => by_slot(self.slot, Outcome::Deny),
+            R::ScopeMalformed => refused(400, "invalid_scope", "the scope is malformed"),
+            R::SessionTokenRefused => {
+                decided("invalid_target", "a session token comes of a proof or a session token")
+            }
             R::TargetMissing => {
                 refused(400, "invalid_target", "name one target with resource or audience")
             }

@@ -265,7 +265,7 @@ fn within(
         None => zone.bundle.resources[&resource(step.target)].default_scopes.clone(),
     };
     let fits = if itself {
-        asked.is_empty()
+        mine && asked.is_empty()
     } else {
         let target = resource(step.target);
         let by_parent = target != parent.aud || asked.is_subset(&held(parent));

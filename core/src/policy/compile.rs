@@ -11,7 +11,7 @@ use cedar_policy::{
 };
 use miette::Diagnostic;
 
-use super::schema;
+use super::{bounds, schema};
 use crate::bundle::{Bundle, TagOn};
 use crate::limits;
 use crate::memory::lock;
@@ -101,6 +101,12 @@ fn parse(bundle: &Bundle) -> Result<BTreeMap<String, Named>, Vec<Fault>> {
     let mut named = BTreeMap::new();
     let mut faults = Vec::new();
     for (file, text) in &bundle.policies {
+        let deep = bounds::faults(text);
+        if !deep.is_empty() {
+            let fault = |(line, message)| Fault { file: file.clone(), line, message };
+            faults.extend(deep.into_iter().map(fault));
+            continue;
+        }
         let set = match text.parse::<PolicySet>() {
             Ok(set) => set,
             Err(errors) => {
@@ -168,15 +174,21 @@ fn id_lines(text: &str) -> HashMap<&str, usize> {
 
 fn validate(schema: &Schema, set: &PolicySet, named: &BTreeMap<String, Named>) -> Vec<Fault> {
     let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
-    let located = result.validation_errors().map(|error| {
-        let at = named.get(&error.policy_id().to_string());
+    let fault = |id: &PolicyId, message: String| {
+        let at = named.get(&id.to_string());
         Fault {
             file: at.map(|named| named.file.clone()).unwrap_or_default(),
             line: at.map_or(1, |named| named.line),
-            message: error.to_string(),
+            message,
         }
-    });
-    located.collect()
+    };
+    // A warning says that a policy can never apply, or that its text is not what it looks like:
+    // a `forbid` of that kind protects nothing (P03).
+    let errors =
+        result.validation_errors().map(|error| fault(error.policy_id(), error.to_string()));
+    let warnings =
+        result.validation_warnings().map(|warning| fault(warning.policy_id(), warning.to_string()));
+    errors.chain(warnings).collect()
 }
 
 fn fault(file: &str, text: &str, error: &impl Diagnostic) -> Fault {

@@ -53,6 +53,9 @@ impl<'a> Url<'a> {
         if url.port.is_some_and(|port| port != "443") && !url.is_loopback() {
             return Err("must not name a port: keys are fetched at port 443 only");
         }
+        if [".internal", ".local"].iter().any(|private| url.host.ends_with(private)) {
+            return Err("must not name a host of a private network");
+        }
         Ok(url)
     }
 

@@ -113,7 +113,7 @@ impl Bench {
         let now = moment::now();
         let proof = ask.client.as_ref().unwrap();
         let client = measure(2_000, 1, async || {
-            black_box(client::verify(&self.host(), &self.zone, proof, None, now).await.unwrap());
+            black_box(client::verify(&self.host(), &self.zone, proof, now).await.unwrap());
         })
         .await;
         let subject = subject(&self.request);
@@ -172,7 +172,7 @@ impl Bench {
         let (host, zone) = (self.host(), &self.zone);
         let shown = Some(TokenType::IdToken);
         let proof = ask.client.as_ref().unwrap();
-        let client = client::verify(&host, zone, proof, None, moment.now).await.unwrap();
+        let client = client::verify(&host, zone, proof, moment.now).await.unwrap();
         let subject =
             identity::verify(&host, zone, Slot::Subject, shown, subject, moment.now).await.unwrap();
         let proofs = Proofs {
