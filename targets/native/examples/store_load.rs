@@ -48,7 +48,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             total += done?;
         }
         let after = cpu()?;
-        let [user, system] = [0, 1].map(|part| (after[part] - before[part]) / total.max(1));
+        let user = (after.0 - before.0) / total.max(1);
+        let system = (after.1 - before.1) / total.max(1);
         println!(
             "{callers:>4} callers: {:>6} commits/s, {user:>4} + {system} µs CPU each (user + system)",
             total / 3
@@ -93,7 +94,7 @@ fn exchange(id: &str, now: Timestamp) -> Batch {
 }
 
 /// CPU time of this process so far, user and system, in microseconds.
-fn cpu() -> Result<[u64; 2], Box<dyn Error>> {
+fn cpu() -> Result<(u64, u64), Box<dyn Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat.rsplit_once(')').ok_or("stat has another form")?;
     let mut fields = fields.split_whitespace().skip(11);
@@ -101,5 +102,5 @@ fn cpu() -> Result<[u64; 2], Box<dyn Error>> {
         // In the kernel's hundredths of a second.
         Ok(fields.next().ok_or("stat is too short")?.parse::<u64>()? * 10_000)
     };
-    Ok([next()?, next()?])
+    Ok((next()?, next()?))
 }

@@ -89,7 +89,7 @@ impl<E: std::error::Error> From<E> for Failure {
 #[derive(Debug, clap::Args)]
 struct ZoneArgument {
     /// Directory with `zone.toml` and `policies/*.cedar`
-    #[arg(long = "zone", value_name = "DIR")]
+    #[arg(id = "zone", long, value_name = "DIR")]
     directory: PathBuf,
 }
 
@@ -101,7 +101,7 @@ struct DataArguments {
     /// It holds `writ.db` with the record, sessions and sealed keys, and `wrapping.key`, which opens
     /// the keys. Keep a copy of `wrapping.key` apart from copies of `writ.db`, or set
     /// WRIT_WRAPPING_KEY (32 bytes in base64url) and keep it nowhere here.
-    #[arg(long = "data", value_name = "DIR", default_value = "./writ-data")]
+    #[arg(id = "data", long, value_name = "DIR", default_value = "./writ-data")]
     directory: PathBuf,
 
     /// The most bytes that the store may take; beyond, requests are answered 503

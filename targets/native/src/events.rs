@@ -7,13 +7,13 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use serde::Serialize;
 use writ_core::event::Event;
 
-use crate::log;
+use crate::{log, moment};
 
 /// Where events go.
 #[derive(Debug)]
@@ -58,9 +58,19 @@ impl Events {
     /// Waits until every line taken so far is written, for a while. Blocks.
     pub fn flush(&self) {
         let (reply, done) = sync_channel(1);
-        if self.queue.try_send(Message::Flush(reply)).is_ok() {
-            // Where the output hangs, waiting longer would not help.
-            let _ = done.recv_timeout(FLUSH);
+        let began = moment::instant();
+        let mut message = Message::Flush(reply);
+        // Where the output hangs, waiting longer would not help.
+        while began.elapsed() < FLUSH {
+            match self.queue.try_send(message) {
+                Ok(()) => {
+                    let _ = done.recv_timeout(FLUSH);
+                    return;
+                }
+                Err(TrySendError::Full(back)) => message = back,
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

@@ -88,7 +88,18 @@ fn connection(
         .max_buf_size(HEAD_BYTES)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(move |request| service.clone().answer(request)),
+            service_fn(move |request| {
+                // Begun here and not when first awaited: hyper drops what it awaits as soon as it
+                // sees that the client has hung up.
+                let task = tokio::spawn(service.clone().answer(request));
+                async {
+                    Ok::<_, Infallible>(task.await.unwrap_or_else(|error| {
+                        let error = error.to_string();
+                        log::error("a request did not end well", &[("error", error.into())]);
+                        unavailable()
+                    }))
+                }
+            }),
         )
 }
 
@@ -100,33 +111,24 @@ struct Service {
 }
 
 impl Service {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let native = Native::new(Arc::clone(&self.instance));
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let native = Native::new(self.instance);
         let request = match timeout(BODY_TIME, convert(request)).await {
             Ok(Ok(request)) => request,
-            // The client stopped in the middle: there is nobody to answer.
-            Ok(Err(_)) => return Ok(bare(StatusCode::BAD_REQUEST)),
-            Err(_) => return Ok(bare(StatusCode::REQUEST_TIMEOUT)),
+            // The client stopped in the middle, and nothing has begun.
+            Ok(Err(_)) => return bare(StatusCode::BAD_REQUEST),
+            Err(_) => return bare(StatusCode::REQUEST_TIMEOUT),
         };
         let moment = match moment::draw() {
             Ok(moment) => moment,
             Err(error) => {
                 log::error("no random bytes", &[("error", error.to_string().into())]);
-                return Ok(unavailable());
+                return unavailable();
             }
         };
-        let Self { zone, running, .. } = self;
-        let task = tokio::spawn(async move {
-            let _running = running;
-            writ_core::handle(&native, &zone, moment, request).await
-        });
-        match task.await {
-            Ok(response) => Ok(render(response)),
-            Err(error) => {
-                log::error("a request did not end well", &[("error", error.to_string().into())]);
-                Ok(unavailable())
-            }
-        }
+        let answer = writ_core::handle(&native, &self.zone, moment, request).await;
+        drop(self.running);
+        render(answer)
     }
 }
 

@@ -73,6 +73,25 @@ async fn keeps_the_contract_beside_another_process() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn j21_of_64_tasks_one_claims() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(&options(&directory)).unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..64 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let id = number.to_string();
+            let claim = batch(&id, vec![Expect::Absent("a".into())], vec![put("a", &id)]);
+            store.commit(&session("one", "claimed"), claim).await.unwrap()
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    let done = outcomes.iter().filter(|outcome| **outcome == Commit::Done).count();
+    let refused = outcomes.iter().filter(|outcome| **outcome == Commit::Refused("a".into()));
+    assert_eq!((done, refused.count()), (1, 63));
+}
+
 #[tokio::test]
 async fn a_refused_batch_in_the_middle_of_a_group_leaves_the_others_alone() {
     let directory = tempfile::tempdir().unwrap();
