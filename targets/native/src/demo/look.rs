@@ -1,8 +1,7 @@
 //! How things look: colours, line breaks, and values that are shortened for people.
 
 use anstyle::{AnsiColor, Style};
-use serde_json::Value;
-use writ_core::moment::Timestamp;
+use serde_json::{Map, Value};
 
 pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const FAINT: Style = Style::new().dimmed();
@@ -66,46 +65,68 @@ pub(super) fn shorten(text: &str) -> String {
 fn shorten_id(id: &str) -> String {
     let drawn =
         id.len() >= 22 && id.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    if drawn { format!("{}…", id.chars().take(10).collect::<String>()) } else { id.to_owned() }
+    if drawn { format!("{}…", id.chars().take(7).collect::<String>()) } else { id.to_owned() }
 }
 
-/// The claims of a token, the ones that matter first and highlighted.
-pub(super) fn token(claims: &Value, now: Timestamp, width: usize) -> Vec<String> {
-    let empty = serde_json::Map::new();
+/// The claims of a token as JSON: those that matter first, each on its line and highlighted, the
+/// others packed.
+pub(super) fn token(claims: &Value, width: usize) -> Vec<String> {
+    let empty = Map::new();
     let claims = claims.as_object().unwrap_or(&empty);
     let rest = claims.keys().map(String::as_str).filter(|name| !ORDER.contains(name));
-    let names: Vec<_> =
-        ORDER.into_iter().filter(|name| claims.contains_key(*name)).chain(rest).collect();
-    let last = names.last().copied();
-    let mut lines = vec!["{".to_owned()];
-    for name in names {
-        let value = claims.get(name).unwrap_or(&Value::Null);
-        let comma = if last == Some(name) { "" } else { "," };
-        let style = if MATTER.contains(&name) { STRONG } else { FAINT };
-        let mut text = claim(name, value, width.saturating_sub(3));
-        if let Some(end) = text.last_mut() {
-            end.push_str(comma);
+    let known = ORDER.into_iter().filter(|name| claims.contains_key(*name));
+    let names: Vec<_> = known.chain(rest).collect();
+    let width = width.saturating_sub(3);
+    let mut lines: Vec<(Style, String)> = Vec::new();
+    for name in &names {
+        let value = claims.get(*name).unwrap_or(&Value::Null);
+        let style = if MATTER.contains(name) { STRONG } else { FAINT };
+        let mut text = claim(name, value, width);
+        if names.last() != Some(name)
+            && let Some(end) = text.last_mut()
+        {
+            end.push(',');
         }
-        lines.extend(text.iter().enumerate().map(|(index, line)| {
-            let note = if index == 0 { note(name, value, now) } else { String::new() };
-            format!("  {}{}", paint(style, line), paint(FAINT, &note))
-        }));
+        match (text.as_slice(), lines.last_mut()) {
+            ([one], Some((FAINT, line)))
+                if style == FAINT && columns(line).saturating_add(columns(one)) < width =>
+            {
+                line.push(' ');
+                line.push_str(one);
+            }
+            _ => lines.extend(text.into_iter().map(|line| (style, line))),
+        }
     }
-    lines.push("}".to_owned());
-    lines
+    let inner = lines.iter().map(|(style, line)| format!("  {}", paint(*style, line)));
+    ["{".to_owned()].into_iter().chain(inner).chain(["}".to_owned()]).collect()
 }
 
-/// One claim as JSON: on a line, or an element a line where that is too long.
+/// One claim as JSON: on a line, or where that is too long an object's members packed and an array's
+/// elements each on its own.
 fn claim(name: &str, value: &Value, width: usize) -> Vec<String> {
     let line = format!("\"{name}\": {}", inline(value));
     match value {
-        Value::Array(elements) if columns(&line) > width => {
-            let last = elements.len().saturating_sub(1);
-            let mut lines = vec![format!("\"{name}\": [")];
-            lines.extend(elements.iter().enumerate().map(|(index, element)| {
-                format!("  {}{}", inline(element), if index == last { "" } else { "," })
-            }));
-            lines.push("]".to_owned());
+        _ if columns(&line) <= width => vec![line],
+        Value::Array(elements) => {
+            let inner: Vec<_> = elements.iter().map(inline).collect();
+            let inner = inner.join(",\n  ");
+            let whole = format!("\"{name}\": [\n  {inner}\n]");
+            whole.lines().map(str::to_owned).collect()
+        }
+        Value::Object(members) => {
+            let mut lines = vec![format!("\"{name}\": {{")];
+            for part in in_order(members) {
+                match lines.last_mut() {
+                    Some(line) if columns(line).saturating_add(columns(&part)) < width => {
+                        line.push_str(&format!(" {part},"));
+                    }
+                    _ => lines.push(format!("  {part},")),
+                }
+            }
+            if let Some(line) = lines.last_mut() {
+                line.pop();
+                line.push_str(" }");
+            }
             lines
         }
         _ => vec![line],
@@ -114,45 +135,42 @@ fn claim(name: &str, value: &Value, width: usize) -> Vec<String> {
 
 /// A value as JSON on one line, with room between its parts and ids cut short.
 fn inline(value: &Value) -> String {
-    let joined = |parts: Vec<String>| parts.join(", ");
     match value {
-        Value::Object(members) => {
-            let member =
-                |(name, value): (&String, &Value)| format!("\"{name}\": {}", inline(value));
-            // `sub` before `act`, as they are read.
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| ORDER.iter().position(|known| known == name));
-            format!("{{ {} }}", joined(members.into_iter().map(member).collect()))
+        Value::Object(members) => format!("{{ {} }}", in_order(members).join(", ")),
+        Value::Array(elements) => {
+            format!("[{}]", elements.iter().map(inline).collect::<Vec<_>>().join(", "))
         }
-        Value::Array(elements) => format!("[{}]", joined(elements.iter().map(inline).collect())),
         Value::String(text) => Value::String(shorten(text)).to_string(),
         other => other.to_string(),
     }
 }
 
-/// What a number means.
-fn note(name: &str, value: &Value, now: Timestamp) -> String {
-    match (name, value.as_i64()) {
-        ("exp", Some(at)) => format!("  // in {} s", Timestamp(at).since(now)),
-        _ => String::new(),
-    }
+/// An object's members, `sub` before `act` as they are read.
+fn in_order(members: &Map<String, Value>) -> Vec<String> {
+    let mut members: Vec<_> = members.iter().collect();
+    let rank = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
+    members.sort_by_key(|(name, _)| rank(name));
+    members.iter().map(|(name, value)| format!("\"{name}\": {}", inline(value))).collect()
 }
 
 /// The claims in the order in which they explain a token.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 16] = [
     "sub",
     "act",
     "aud",
     "scope",
     "task",
+    "iss",
+    "client_id",
+    "sub_profile",
+    "iat",
     "exp",
     "sid",
     "jti",
-    "client_id",
+    "seq",
+    "name",
+    "id",
     "path",
-    "iss",
-    "sub_profile",
-    "iat",
 ];
 /// The claims that say what a token is.
 const MATTER: [&str; 5] = ["sub", "act", "aud", "scope", "task"];
@@ -165,13 +183,20 @@ mod tests {
 
     #[test]
     fn ids_are_cut_short_and_words_are_not() {
-        assert_eq!(
-            shorten("session `h4zZ0Qk3vTnJ9yWc1aBdEf`, over"),
-            "session `h4zZ0Qk3vT…`, over"
-        );
+        assert_eq!(shorten("session `h4zZ0Qk3vTnJ9yWc1aBdEf`, over"), "session `h4zZ0Qk…`, over");
         for word in ["permit/anybody-reads-what-is-public", "https://agents.example.com/health"] {
             assert_eq!(shorten(word), word);
         }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_line_is_broken_and_stays_json() {
+        let claims =
+            json!({ "path": [{ "seq": 1, "jti": "a" }, { "jti": "b" }], "task": { "id": "t" } });
+        let lines = token(&claims, 24);
+        let plain = anstream::adapter::strip_str(&lines.join("\n")).to_string();
+        assert!(plain.lines().all(|line| columns(line) <= 30), "{plain}");
+        assert_eq!(serde_json::from_str::<Value>(&plain).unwrap(), claims);
     }
 
     #[test]
@@ -182,14 +207,13 @@ mod tests {
 
     #[test]
     fn a_token_reads_from_what_matters_and_stays_json() {
-        let claims = json!({ "aud": "r", "iat": 1, "sub": "s", "act": { "act": { "sub": "b" }, "sub": "a" } });
-        let lines = token(&claims, Timestamp(0), 80);
+        let claims = json!({ "aud": "r", "iat": 1, "x": true, "sub": "s", "act": { "act": { "sub": "b" }, "sub": "a" } });
+        let lines = token(&claims, 80);
         let plain = anstream::adapter::strip_str(&lines.join("\n")).to_string();
         let act = "\"act\": { \"sub\": \"a\", \"act\": { \"sub\": \"b\" } },";
-        assert_eq!(
-            plain,
-            format!("{{\n  \"sub\": \"s\",\n  {act}\n  \"aud\": \"r\",\n  \"iat\": 1\n}}")
-        );
+        let rest = "\"iat\": 1, \"x\": true";
+        let whole = format!("{{\n  \"sub\": \"s\",\n  {act}\n  \"aud\": \"r\",\n  {rest}\n}}");
+        assert_eq!(plain, whole);
         assert_eq!(serde_json::from_str::<Value>(&plain).unwrap(), claims);
     }
 }

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
-use writ_core::moment::Timestamp;
 
 use super::Cast;
 use super::look::{self, BAD, COMMAND, FAINT, GOOD, STRONG, WIDTH, paint};
@@ -42,15 +41,17 @@ impl Scene {
         if self.is_as_told() { paint(GOOD, "✓") } else { paint(BAD, "✗") }
     }
 
-    /// What came of it, in a few words.
-    fn decided(&self) -> String {
-        let policies = self.outcome.list("policies").join(", ");
-        match (self.outcome.recorded("outcome"), policies.as_str()) {
-            ("allow", policies) => format!("issued, permitted by {policies}"),
-            ("deny", policies) if !policies.is_empty() => format!("denied by {policies}"),
-            ("deny", _) => format!("denied: {}", self.outcome.recorded("reason")),
-            ("refuse", _) => format!("refused: {}", self.outcome.recorded("reason")),
-            (other, _) => format!("{other} {}", self.outcome.answer.status),
+    /// What came of it, and what decided that.
+    fn decided(&self) -> (&'static str, String) {
+        let outcome = &self.outcome;
+        let policies = outcome.list("policies").join(", ");
+        let reason = outcome.recorded("reason").to_owned();
+        match outcome.recorded("outcome") {
+            "allow" => ("issued", policies),
+            "deny" if !policies.is_empty() => ("denied", policies),
+            "deny" => ("denied", reason),
+            "refuse" => ("refused", reason),
+            _ => ("failed", format!("{} {reason}", outcome.answer.status)),
         }
     }
 }
@@ -79,7 +80,8 @@ impl Print {
     /// What this is, before the first step.
     pub(crate) fn intro(&mut self, cast: &Cast, data: &std::path::Path, stays: bool) {
         if self.json {
-            return;
+            let line = json!({ "writ": cast.origin, "issuers": cast.issuers, "data": data });
+            return self.say(&line.to_string());
         }
         let zone = &cast.bundle.zone;
         self.say(&paint(STRONG, "Writ, with everybody it needs, on this machine"));
@@ -89,7 +91,8 @@ impl Print {
         self.said("issuers", &[format!("{}  {plays}", cast.issuers)]);
         self.said("data", &[format!("{}  removed at the end", data.display())]);
         self.say("");
-        let paste = if stays { "paste them while this runs" } else { "without --once, paste them" };
+        let paste =
+            if stays { "paste them while this runs" } else { "without `--once`, paste them" };
         let how = format!(
             "Every step is a real request over HTTP, shown as the commands that send it: {paste}, \
              in this order. Then come who was recognized, the decision, and either the token or \
@@ -101,7 +104,7 @@ impl Print {
     }
 
     /// One step.
-    pub(super) fn step(&mut self, scene: &Scene, commands: &[String], now: Timestamp) {
+    pub(super) fn step(&mut self, scene: &Scene, commands: &[String]) {
         if self.json {
             return self.step_json(scene, commands);
         }
@@ -119,20 +122,19 @@ impl Print {
         let room = WIDTH.saturating_sub(INDENT).saturating_sub(LABEL);
         let outcome = &scene.outcome;
         let text = |text: &str| look::wrap(&look::shorten(&look::printable(text)), room);
-        self.said("who", &text(&who(outcome)));
+        if !who(outcome).is_empty() {
+            self.said("who", &text(&who(outcome)));
+        }
         let style = if outcome.claims.is_some() { GOOD } else { BAD };
-        let decided: Vec<_> =
-            text(&scene.decided()).iter().map(|line| paint(style, line)).collect();
-        self.said("decision", &decided);
+        let (decision, why) = scene.decided();
+        self.said("decided", &[format!("{} by {}", paint(style, decision), why)]);
         if let Some(claims) = &outcome.claims {
             let life = outcome.answer.body.get("expires_in").and_then(Value::as_i64);
-            let answer = format!(
-                "{} with a Bearer token for {} s",
-                outcome.answer.status,
-                life.unwrap_or_default()
-            );
-            self.said("answer", &[answer]);
-            self.said("token", &look::token(claims, now, room));
+            let (status, life) = (outcome.answer.status, life.unwrap_or_default());
+            self.said("answer", &[format!("{status} with a token for {life} s, which says:")]);
+            for line in look::token(claims, WIDTH.saturating_sub(INDENT)) {
+                self.say(&format!("     {line}"));
+            }
         } else {
             let (status, error) = (outcome.answer.status, outcome.said("error"));
             let description = outcome.said("error_description");
@@ -176,10 +178,8 @@ impl Print {
         }
         self.say("");
         for scene in scenes {
-            let title = scene.title.trim_end_matches(": refused");
-            let (number, decided) = (scene.number, scene.decided());
-            self.say(&format!("{} {number:>2}  {title}", scene.mark()));
-            self.say(&format!("       {}", paint(FAINT, &look::shorten(&decided))));
+            let (number, title, (decision, why)) = (scene.number, scene.title, scene.decided());
+            self.say(&format!("{} {number:>2}  {title:<48} {decision:<8} {why}", scene.mark()));
         }
         self.say("");
         let verdict = format!("{right} of {} steps went as told.", scenes.len());
@@ -252,4 +252,4 @@ fn who(outcome: &Outcome) -> String {
 /// Columns before the text of a step.
 const INDENT: usize = 5;
 /// Columns of a label.
-const LABEL: usize = 10;
+const LABEL: usize = 9;

@@ -10,7 +10,6 @@ use super::print::{Print, Scene};
 use super::step::{Outcome, Step};
 use super::tape::Tape;
 use super::{Cast, DemoError, story, token};
-use crate::moment;
 
 /// Everything that a step needs.
 pub(crate) struct Stage {
@@ -40,7 +39,7 @@ impl Stage {
             let step = step(self);
             let outcome = self.perform(&step).await?;
             let scene = Scene::new(scenes.len().saturating_add(1), &step, outcome);
-            self.print.step(&scene, &step.call.shell(&self.cast.origin), moment::now());
+            self.print.step(&scene, &step.call.shell(&self.cast.origin));
             scenes.push(scene);
         }
         self.print.summary(&scenes);

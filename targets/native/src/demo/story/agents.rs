@@ -1,4 +1,4 @@
-//! A person, an agent that acts for her, and a second agent that the first one asks.
+//! A person, an agent that acts for them, and a second agent that the first one asks.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::super::stage::Stage;
 use super::super::step::{Step, Told};
 use super::{ACCESS_TOKEN, BY_ASSERTION, EXCHANGE, ID_TOKEN};
 
-/// The person, as tokens and policies name her: by issuer and subject, never by address.
+/// The person, as tokens and policies name them: by issuer and subject, never by address.
 const PERSON: &str = "user:okta:00uid4BxXw6I6TV4m0g3";
 
 pub(super) fn for_a_user(stage: &Stage) -> Step {
@@ -18,8 +18,8 @@ pub(super) fn for_a_user(stage: &Stage) -> Step {
         .text("task_id", "bug-421")
         .keep("ISSUES");
     Step {
-        title: "An agent acting for a user gets a token naming both",
-        story: "A person signed in with Okta to the agent `fixer`. It shows her ID token, proves \
+        title: "An agent acting for a user: a token naming both",
+        story: "A person signed in with Okta to the agent `fixer`. It shows their ID token, proves \
                 itself with a key of its own, and says what it is working on.",
         call,
         told: Told::Issued {
@@ -44,7 +44,7 @@ pub(super) fn asks_another(stage: &Stage) -> Step {
         .text("task_id", "bug-421")
         .keep("ASK");
     Step {
-        title: "The agent gets a token to ask a second agent with",
+        title: "A token to ask a second agent with",
         story: "The second agent, `health`, is a resource like any other. Same person, same task: \
                 the same session, so ending it ends everything below.",
         call,
@@ -65,7 +65,7 @@ pub(super) fn second_hop(stage: &Stage) -> Step {
     Step {
         title: "The second agent takes the second hop",
         story: "`health` received the token of the last step and exchanges it for the logs. The \
-                new one names the person and both agents, and its path leads back to her sign-in.",
+                new one names the person and both agents, and its path leads back to their sign-in.",
         call: Call::new(EXCHANGE)
             .basic("health", stage.cast.secret("health"))
             .variable("subject_token", "ASK")
@@ -90,8 +90,8 @@ pub(super) fn second_hop(stage: &Stage) -> Step {
 
 pub(super) fn personal_data(stage: &Stage) -> Step {
     Step {
-        title: "Personal data is denied, and the denial names its policy",
-        story: "The person may see customers, and a policy permits it to her. But customers are \
+        title: "A request for personal data is denied",
+        story: "The person may see customers, and a policy permits that. But customers are \
                 tagged `pii`, an agent is on the chain, and a forbid beats every permit.",
         call: fixer(stage, false).text("resource", "https://customers.example.com"),
         told: Told::Refused {

@@ -10,7 +10,7 @@ const DEPLOY: &str = "https://deploy.example.com";
 
 pub(super) fn replayed_assertion(_: &Stage) -> Step {
     Step {
-        title: "The CI token once more, as `assertion`: refused",
+        title: "The CI token again, as assertion",
         story: "Someone found $GITHUB of step 1 in a log. It was single-use: it is spent.",
         call: Call::new(JWT_BEARER).variable("assertion", "GITHUB").text("resource", DEPLOY),
         told: replayed(400, "invalid_grant"),
@@ -19,7 +19,7 @@ pub(super) fn replayed_assertion(_: &Stage) -> Step {
 
 pub(super) fn replayed_client_assertion(_: &Stage) -> Step {
     Step {
-        title: "The CI token once more, as `client_assertion`: refused",
+        title: "The CI token again, as client_assertion",
         story: "Spent in one slot is spent in all: here it is the client's proof of who it is.",
         call: Call::new(CLIENT_CREDENTIALS)
             .text("client_assertion_type", BY_ASSERTION)
@@ -31,7 +31,7 @@ pub(super) fn replayed_client_assertion(_: &Stage) -> Step {
 
 pub(super) fn replayed_subject_token(stage: &Stage) -> Step {
     Step {
-        title: "The CI token once more, as `subject_token`: refused",
+        title: "The CI token again, as subject_token",
         story: "Even by a client that proves itself with a fresh token of the same job.",
         call: Call::new(EXCHANGE)
             .fetch("FRESH", stage.token_for_us("github"))
@@ -46,7 +46,7 @@ pub(super) fn replayed_subject_token(stage: &Stage) -> Step {
 
 pub(super) fn replayed_actor_token(stage: &Stage) -> Step {
     Step {
-        title: "The CI token once more, as `actor_token`: refused",
+        title: "The CI token again, as actor_token",
         story: "Even beside a fresh subject token.",
         call: Call::new(EXCHANGE)
             .fetch("FRESH", stage.token_for_us("github"))
@@ -63,7 +63,7 @@ pub(super) fn replayed_actor_token(stage: &Stage) -> Step {
 
 pub(super) fn stolen(stage: &Stage) -> Step {
     Step {
-        title: "A stolen token is worth nothing to an application it is not for",
+        title: "A stolen token, shown by another application",
         story: "`helper` is a known application with a good secret, and got hold of $ASK of step 7. \
                 That token is addressed to `health`, which alone may exchange it.",
         call: Call::new(EXCHANGE)
