@@ -139,7 +139,8 @@ fn guide(cast: &Cast) -> String {
     ];
     let base = &cast.issuers;
     for id in cast.bundle.issuers.keys() {
-        lines.push(format!("{base}/{id}/token?audience=…    {}", cast.issuer(id)));
+        let url = format!("{base}/{id}/token?audience=…");
+        lines.push(format!("{url:<50} {}", cast.issuer(id)));
     }
     lines.push(String::new());
     lines.push("Any other parameter replaces a claim: …/github/token?ref=refs/heads/other".into());

@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 
 use super::Cast;
 use super::look::{self, BAD, COMMAND, FAINT, GOOD, STRONG, WIDTH, paint};
-use super::step::{Outcome, Step};
+use super::step::Outcome;
+
+pub(crate) use self::scene::Scene;
+use self::scene::who;
 
 mod hints;
+mod scene;
 
 /// Where it is said, and how.
 pub(crate) struct Print {
@@ -16,44 +20,6 @@ pub(crate) struct Print {
     json: bool,
     /// Nobody reads any more.
     gone: bool,
-}
-
-/// A step that was played.
-pub(crate) struct Scene {
-    number: usize,
-    title: &'static str,
-    story: &'static str,
-    outcome: Outcome,
-    differences: Vec<String>,
-}
-
-impl Scene {
-    pub(super) fn new(number: usize, step: &Step, outcome: Outcome) -> Self {
-        let differences = step.told.differences(&outcome);
-        Self { number, title: step.title, story: step.story, outcome, differences }
-    }
-
-    pub(super) fn is_as_told(&self) -> bool {
-        self.differences.is_empty()
-    }
-
-    fn mark(&self) -> String {
-        if self.is_as_told() { paint(GOOD, "✓") } else { paint(BAD, "✗") }
-    }
-
-    /// What came of it, and what decided that.
-    fn decided(&self) -> (&'static str, String) {
-        let outcome = &self.outcome;
-        let policies = outcome.list("policies").join(", ");
-        let reason = outcome.recorded("reason").to_owned();
-        match outcome.recorded("outcome") {
-            "allow" => ("issued", policies),
-            "deny" if !policies.is_empty() => ("denied", policies),
-            "deny" => ("denied", reason),
-            "refuse" => ("refused", reason),
-            _ => ("failed", format!("{} {reason}", outcome.answer.status)),
-        }
-    }
 }
 
 impl Print {
@@ -91,16 +57,16 @@ impl Print {
         self.said("issuers", &[format!("{}  {plays}", cast.issuers)]);
         self.said("data", &[format!("{}  removed at the end", data.display())]);
         self.say("");
-        let paste =
-            if stays { "paste them while this runs" } else { "without `--once`, paste them" };
+        let paste = if stays { "while this runs" } else { "when it runs without `--once`" };
         let how = format!(
-            "Every step is a real request over HTTP, shown as the commands that send it: {paste}, \
-             in this order. Then come who was recognized, the decision, and either the token or \
-             what the caller is told beside what only the record knows. In a token, `sub` is on \
-             whose behalf, `act` who acts and, nested, who acted before, `aud` the one resource it \
-             is for, `sid` the session that it dies with, and `jti` names its record."
+            "Each step is a real request over HTTP, shown as the commands that send it. They can \
+             be pasted, in this order, {paste}. Then come:"
         );
         look::wrap(&how, WIDTH).iter().for_each(|line| self.say(line));
+        self.say("");
+        for (label, what) in LEGEND {
+            self.said(label, &look::wrap(what, WIDTH.saturating_sub(INDENT).saturating_sub(LABEL)));
+        }
     }
 
     /// One step.
@@ -217,39 +183,89 @@ impl Print {
         !self.gone
     }
 
-    /// What to try, while it stays up.
-    pub(super) fn hints(&mut self, cast: &Cast) {
+    /// What to try, while it stays up. Returns whether anybody reads.
+    pub(super) fn hints(&mut self, cast: &Cast) -> bool {
         if !self.json {
             hints::lines(cast).iter().for_each(|line| self.say(line));
         }
+        !self.gone
     }
 }
 
-/// Who was recognized: the actor, those before it, on whose behalf, and by which rule.
-fn who(outcome: &Outcome) -> String {
-    let (client, subject) = (outcome.recorded("client"), outcome.recorded("subject"));
-    let chain = outcome.list("chain");
-    let mut text = match chain.split_first() {
-        Some((actor, before)) => {
-            let mut text = format!("`{actor}`");
-            for actor in before.iter().filter(|before| **before != subject) {
-                text = format!("{text}, asked by `{actor}`");
-            }
-            if *actor != subject { format!("{text}, for `{subject}`") } else { text }
-        }
-        None if client.is_empty() && subject.is_empty() => return String::new(),
-        None if client.is_empty() || client == subject => format!("`{subject}`"),
-        None => format!("`{client}`, showing a token of `{subject}`"),
-    };
-    if let (Some(rule), Some(issuer)) =
-        (outcome.list("rules").first(), outcome.list("issuers").first())
-    {
-        text = format!("{text}, by rule `{rule}` of issuer `{issuer}`");
-    }
-    text
-}
-
+/// What the parts of a step are.
+const LEGEND: [(&str, &str); 5] = [
+    ("who", "who was recognized, and by which rule of the zone"),
+    ("decided", "what Writ decided, and by which policy"),
+    (
+        "answer",
+        "the token that was issued. In it, `sub` is on whose behalf, `act` who acts and, nested, who \
+         acted before, `aud` the one resource that it is for, `sid` the session that it dies with, \
+         and `jti` its name in the record",
+    ),
+    ("caller", "where there is no token: all that the caller is told"),
+    ("record", "and what only the service's own record knows"),
+];
 /// Columns before the text of a step.
 const INDENT: usize = 5;
 /// Columns of a label.
 const LABEL: usize = 9;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::super::call::Call;
+    use super::super::step::{Step, Told};
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is printed of a step that ended with `status`, where 403 was told.
+    fn printed(status: u16) -> (bool, String) {
+        let told = Told::Refused { status: 403, error: "", reason: "", policies: &[] };
+        let step = Step { title: "A title", story: "A story", call: Call::new("none"), told };
+        let mut outcome = Outcome::default();
+        outcome.answer.status = status;
+        let scene = Scene::new(1, &step, outcome);
+        let paper = Paper::default();
+        let mut print = Print { output: Box::new(paper.clone()), json: false, gone: false };
+        print.step(&scene, &step.call.shell("http://w"));
+        let as_told = scene.is_as_told();
+        print.summary(&[scene]);
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        (as_told, anstream::adapter::strip_str(&text).to_string())
+    }
+
+    #[test]
+    fn what_goes_otherwise_than_told_is_loud() {
+        let (as_told, text) = printed(200);
+        assert!(!as_told);
+        for said in ["✗  1  A title", "NOT AS TOLD: the status", "0 of 1 steps went as told."] {
+            assert!(text.contains(said), "{text}");
+        }
+        let (as_told, text) = printed(403);
+        assert!(as_told);
+        assert!(text.contains("✓  1  A title") && !text.contains("NOT AS TOLD"), "{text}");
+    }
+
+    #[test]
+    fn text_of_others_cannot_steer_the_terminal() {
+        let paper = Paper::default();
+        let mut print = Print { output: Box::new(paper.clone()), json: false, gone: false };
+        print.request(&json!({ "endpoint": "token", "resource": "a\u{1b}[2Jb\rc", "status": 400 }));
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("\u{1b}[2J") && !text.contains('\r'), "{text:?}");
+    }
+}

@@ -48,7 +48,9 @@ impl Stage {
 
     /// Shows what others ask of the service, for as long as it is polled or somebody reads.
     pub(crate) async fn stay(&mut self) {
-        self.print.hints(&self.cast);
+        if !self.print.hints(&self.cast) {
+            return;
+        }
         while let Some(event) = self.tape.next().await {
             if !self.print.request(&event) {
                 return;

@@ -11,8 +11,12 @@ pub(super) fn lines(cast: &Cast) -> Vec<String> {
         "  -d grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer \\".to_owned(),
         "  -d assertion=$MINE -d resource=https://deploy.example.com".to_owned(),
     ];
-    let mint =
-        |more: &str| format!("MINE=$(curl -s '{issuers}/github/token?audience={writ}{more}')");
+    let mint = |more: &str| {
+        [
+            "MINE=$(curl -s \\".to_owned(),
+            format!("  '{issuers}/github/token?audience={writ}{more}')"),
+        ]
+    };
     let mut lines = vec![String::new()];
     let mut hint = |title: &str, commands: &[String]| {
         lines.push(format!("  {title}"));
@@ -24,10 +28,10 @@ pub(super) fn lines(cast: &Cast) -> Vec<String> {
         "What clients and resources find out by themselves:",
         &[get("/.well-known/oauth-authorization-server"), get("/.well-known/jwks.json")],
     );
-    let own = [&[mint("")], deploy.as_slice()].concat();
-    hint("A deployment of your own. Send the second command twice:", &own);
-    let branch = [mint("&ref=refs/heads/feature")];
-    hint("The same from another branch. Any claim can be replaced so:", &branch);
+    let own = [mint("").as_slice(), deploy.as_slice()].concat();
+    hint("A deployment of your own. Then send the second command once more:", &own);
+    let branch = mint("&ref=refs/heads/feature");
+    hint("A token of another branch, to send likewise. Any claim can be replaced so:", &branch);
     hint(
         "As GitHub's runner hands a token to a job:",
         &[
