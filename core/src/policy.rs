@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityUid,
-    Request, RestrictedExpression,
+    Request, RestrictedExpression, Schema,
 };
 
 pub use self::compile::{Fault, Policies};
@@ -65,16 +65,18 @@ pub fn decide(
     let error = |detail: String| Denied { reason: Reason::PolicyError, policies: vec![], detail };
     let policies = &zone.policies;
     let question = Question::new(zone, grant, told, now).map_err(error)?;
-    let mut permitted = BTreeSet::new();
-    for (principal, missing) in
-        [(&question.subject, Reason::NoPermitSubject), (&question.actor, Reason::NoPermitActor)]
-    {
-        if missing == Reason::NoPermitActor && question.actor == question.subject {
-            continue;
-        }
-        permitted.extend(ask(policies, &question, principal, missing)?);
+    // The schema is asked once: the second request differs in its principal alone, and both of the
+    // types that a principal has are the action's.
+    let schema = Some(&policies.schema);
+    let mut permitted =
+        ask(policies, &question, &question.subject, schema, Reason::NoPermitSubject)?;
+    if question.actor != question.subject {
+        let by_actor = ask(policies, &question, &question.actor, None, Reason::NoPermitActor)?;
+        permitted.extend(by_actor);
     }
-    Ok(Permitted { policies: permitted.into_iter().collect() })
+    permitted.sort();
+    permitted.dedup();
+    Ok(Permitted { policies: permitted })
 }
 
 /// One question to Cedar.
@@ -82,6 +84,7 @@ fn ask(
     policies: &Policies,
     question: &Question,
     principal: &EntityUid,
+    schema: Option<&Schema>,
     missing: Reason,
 ) -> Result<Vec<String>, Denied> {
     let error = |policies: Vec<String>, detail: String| Denied {
@@ -94,7 +97,7 @@ fn ask(
         policies.action.clone(),
         question.resource.clone(),
         question.context.clone(),
-        Some(&policies.schema),
+        schema,
     )
     .map_err(|fault| error(vec![], fault.to_string()))?;
     let candidates = policies.candidates(principal, &question.resource);

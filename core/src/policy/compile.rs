@@ -112,8 +112,9 @@ fn parse(bundle: &Bundle) -> Result<BTreeMap<String, Named>, Vec<Fault>> {
             let message = format!("`{}` is a template, which is not supported", template.id());
             faults.push(Fault { file: file.clone(), line: 1, message });
         }
+        let lines = id_lines(text);
         for policy in set.policies() {
-            match name(file, text, policy) {
+            match name(file, &lines, policy) {
                 Err(fault) => faults.push(fault),
                 Ok((name, line)) => {
                     let policy = policy.new_id(PolicyId::new(&name));
@@ -134,11 +135,12 @@ fn parse(bundle: &Bundle) -> Result<BTreeMap<String, Named>, Vec<Fault>> {
 }
 
 /// The policy's own name: its file and its `@id`, so that no parser's numbering ever names one.
-fn name(file: &str, text: &str, policy: &Policy) -> Result<(String, usize), Fault> {
-    let line = policy
-        .annotation("id")
-        .and_then(|id| text.find(&format!("@id(\"{id}\")")))
-        .map_or(1, |offset| line_of(text, offset));
+fn name(
+    file: &str,
+    lines: &HashMap<&str, usize>,
+    policy: &Policy,
+) -> Result<(String, usize), Fault> {
+    let line = policy.annotation("id").and_then(|id| lines.get(id).copied()).unwrap_or(1);
     let refuse = |message: &str| Fault { file: file.to_owned(), line, message: message.to_owned() };
     let id = policy
         .annotation("id")
@@ -149,6 +151,19 @@ fn name(file: &str, text: &str, policy: &Policy) -> Result<(String, usize), Faul
     }
     let stem = file.strip_suffix(".cedar").unwrap_or(file);
     Ok((format!("{stem}/{id}"), line))
+}
+
+/// The line of each `@id`, by id.
+fn id_lines(text: &str) -> HashMap<&str, usize> {
+    let mut lines = HashMap::new();
+    for (line, number) in text.lines().zip(1..) {
+        for annotation in line.split("@id(\"").skip(1) {
+            if let Some((id, _)) = annotation.split_once('"') {
+                lines.entry(id).or_insert(number);
+            }
+        }
+    }
+    lines
 }
 
 fn validate(schema: &Schema, set: &PolicySet, named: &BTreeMap<String, Named>) -> Vec<Fault> {

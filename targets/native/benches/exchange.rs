@@ -32,6 +32,7 @@ use writ_core::ask::Ask;
 use writ_core::bundle::TokenType;
 use writ_core::client;
 use writ_core::encoding::{base64url, hex, sha256};
+use writ_core::event::Event;
 use writ_core::form::Form;
 use writ_core::grant::Grant;
 use writ_core::host::{Batch, Expect, Host, Record, Write};
@@ -51,8 +52,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         println!("CPU time of one native exchange, in microseconds (median of 7 rounds)\n");
-        println!("| subject | total | parse | client | verify | decide | sign | commit | rest |");
-        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+        println!(
+            "| subject | total | parse | client | verify | decide | sign | commit | record | rest |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         for algorithm in [Algorithm::ES256, Algorithm::RS256] {
             let bench = Bench::new(algorithm).await;
             bench.row().await;
@@ -135,10 +138,21 @@ impl Bench {
         })
         .await;
         let commit = measure(2_000, AT_ONCE, || self.commit()).await;
-        let rest = total - parse - client - verify - decide - sign - commit;
+        let event = Event {
+            request: "request".into(),
+            zone: "bench".into(),
+            endpoint: "token",
+            subject: Some(grant.subject.id().to_owned()),
+            chain: grant.chain(),
+            session: Some(grant.session.id.clone()),
+            bundle: Some(self.zone.name.clone()),
+            ..Event::default()
+        };
+        let record = measure(4_000, 1, async || self.host().record(&event)).await;
+        let rest = total - parse - client - verify - decide - sign - commit - record;
         println!(
             "| {} | {total:.1} | {parse:.1} | {client:.1} | {verify:.1} | {decide:.1} | {sign:.1} \
-             | {commit:.1} | {rest:.1} |",
+             | {commit:.1} | {record:.1} | {rest:.1} |",
             self.algorithm.name()
         );
     }

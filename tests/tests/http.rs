@@ -1,0 +1,67 @@
+//! Every vector that needs no clock of its own, over HTTP against the real binary.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use writ_tests::deployment::Native;
+use writ_tests::vector::{ClockNeed, Vector};
+use writ_tests::{Target, check};
+
+#[test]
+fn every_vector_holds_over_http() {
+    let vectors: Vec<Vector> =
+        Vector::all().into_iter().filter(|vector| vector.clock == ClockNeed::Running).collect();
+    let mut services: BTreeMap<String, Native> = BTreeMap::new();
+    for vector in &vectors {
+        services.entry(vector.zone.clone()).or_insert_with(|| Native::start(&vector.zone));
+    }
+    let target = Target::Http(
+        services
+            .iter()
+            .map(|(zone, service)| (zone.clone(), Arc::clone(&service.deployment)))
+            .collect(),
+    );
+    let failures: Vec<String> = vectors
+        .iter()
+        .filter_map(|vector| {
+            let problems = check(vector, &target);
+            let listed = problems.join("\n    ");
+            (!problems.is_empty())
+                .then(|| format!("{}: {}\n    {listed}", vector.name, vector.title))
+        })
+        .collect();
+    for service in services.values() {
+        let events = service.events();
+        assert!(!events.is_empty());
+        for event in events {
+            assert!(!event.to_string().contains("-secret"), "S01: {event}");
+        }
+    }
+    let all = vectors.len();
+    assert!(failures.is_empty(), "{} of {all} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A redirect is an answer that is no key set, wherever it points.
+#[test]
+fn k02_no_redirect_is_followed() {
+    let service = Native::start("keys");
+    let server = &service.deployment.server;
+    let target = Target::Http([("keys".to_owned(), Arc::clone(&service.deployment))].into());
+    let set = writ_tests::zones::Zone::load("keys", &service.deployment.places).parties["good"]
+        .page("good");
+    server.publish("/keys/elsewhere", &set);
+    // Four issuers, because each is asked twice a minute at most.
+    for (party, vector, status) in [
+        ("redirect", "K02-redirect", 301),
+        ("html", "K04-html", 302),
+        ("missing", "K04-missing", 307),
+        ("broken", "K04-broken", 308),
+    ] {
+        let path = format!("/keys/{party}");
+        server.publish_raw(&path, status, &[("location", "/keys/elsewhere")], set.bytes());
+        let problems = check(&Vector::named(&format!("keys/{vector}")), &target);
+        assert!(problems.is_empty(), "{status}: {problems:?}");
+        assert!(server.asked().contains(&path), "{status}: it was not asked");
+    }
+    assert!(!server.asked().contains(&"/keys/elsewhere".to_owned()), "a redirect was followed");
+}
