@@ -90,6 +90,20 @@ fn for_programs_it_is_a_json_object_a_line() {
 }
 
 #[test]
+fn it_needs_nothing_of_the_system() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("nowhere");
+    let output = demo(folder.path(), &["--once"])
+        .env("SSL_CERT_FILE", &nowhere)
+        .env("SSL_CERT_DIR", &nowhere)
+        .env("http_proxy", "http://127.0.0.1:9")
+        .env("WRIT_WRAPPING_KEY", "no key")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn afterwards_it_stays_up_and_goes_without_a_trace() {
     let folder = tempfile::tempdir().unwrap();
     let mut child =
