@@ -93,7 +93,8 @@ impl Print {
         }
         let style = if outcome.claims.is_some() { GOOD } else { BAD };
         let (decision, why) = scene.decided();
-        self.said("decided", &[format!("{} by {}", paint(style, decision), why)]);
+        let by = if outcome.list("policies").is_empty() { ":" } else { " by" };
+        self.said("decided", &[format!("{}{by} {why}", paint(style, decision))]);
         if let Some(claims) = &outcome.claims {
             let life = outcome.answer.body.get("expires_in").and_then(Value::as_i64);
             let (status, life) = (outcome.answer.status, life.unwrap_or_default());
