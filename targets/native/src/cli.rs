@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod check;
+mod demo;
 mod keys;
 mod open;
 mod serve;
@@ -26,6 +27,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Exits with 2 and a usage message where it makes no sense, with 0 after `--help`.
     let cli = Cli::parse_from(arguments);
     let result = match cli.command {
+        Command::Demo(command) => demo::run(&command),
         Command::Serve(command) => serve::run(&command),
         Command::Check(command) => check::run(&command),
         Command::Keys { command: KeysCommand::New(command) } => keys::run(&command),
@@ -52,6 +54,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
     Check(check::Check),
     /// Manage the zone's signing keys

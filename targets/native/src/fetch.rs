@@ -65,7 +65,7 @@ impl Fetcher {
             Reach::Public => &self.public,
             Reach::Loopback => &self.loopback,
         };
-        let built = cell.get_or_init(|| {
+        let builder = || {
             Client::builder()
                 .user_agent(concat!("writ/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
@@ -75,8 +75,16 @@ impl Fetcher {
                 .https_only(reach == Reach::Public)
                 .pool_max_idle_per_host(IDLE)
                 .dns_resolver(Resolver { names: self.names.clone(), reach })
-                .build()
-                .map_err(|error| root_cause(&error))
+        };
+        let built = cell.get_or_init(|| {
+            let built = match reach {
+                Reach::Public => builder().build(),
+                // Where the system has no certificates, plain http still goes.
+                Reach::Loopback => {
+                    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+                }
+            };
+            built.map_err(|error| root_cause(&error))
         });
         built.as_ref().map_err(Clone::clone)
     }

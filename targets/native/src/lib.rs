@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod crypto;
+mod demo;
 pub mod events;
 pub mod fetch;
 pub mod host;
