@@ -38,17 +38,16 @@ pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>
     let Ok(mut writer) = Writer::new(connection) else { return };
     let mut waiting = Vec::with_capacity(GROUP);
     let mut group = Vec::with_capacity(GROUP);
-    let mut busy = false;
+    let mut before = 0_u32;
     while commands.blocking_recv_many(&mut waiting, GROUP) > 0 {
-        // A flush costs the same for one batch as for fifty. Where several callers commit at the
-        // same time, waiting a moment for the next of them halves the work of each; a caller that
-        // is alone never waits.
-        if busy {
-            std::thread::sleep(GATHER);
+        // A flush costs the same for one batch as for fifty. The more callers the last group had,
+        // the longer this one waits for the next of them; a caller that is alone never waits.
+        if before > 1 {
+            std::thread::sleep(GATHER.saturating_mul(before).min(GATHER_MOST));
             let free = GROUP.saturating_sub(waiting.len());
             waiting.extend(std::iter::from_fn(|| commands.try_recv().ok()).take(free));
         }
-        busy = waiting.len() > 1;
+        before = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         for command in waiting.drain(..) {
             match command {
                 Command::Commit(job) => group.push(job),
@@ -172,8 +171,11 @@ fn explain(error: &rusqlite::Error) -> Result<Commit, Unavailable> {
 /// Batches in one transaction at most, so that the first of them does not wait for long.
 const GROUP: usize = 256;
 
-/// How long a busy writer waits for more batches.
-const GATHER: Duration = Duration::from_micros(500);
+/// How long the writer waits for more batches, for each that the last group had.
+const GATHER: Duration = Duration::from_micros(100);
+
+/// How long it waits at most.
+const GATHER_MOST: Duration = Duration::from_millis(2);
 
 /// Seconds that a row is kept beyond its expiry: a clock that is set forward by mistake for less
 /// than this must not make the store forget a spent proof.
