@@ -79,6 +79,8 @@ impl Named {
 pub struct Active {
     /// The snapshot.
     pub snapshot: Snapshot,
+    /// The instant that the snapshot was asked for: it is at most that old.
+    pub as_of: Timestamp,
     /// The active bundle's name.
     pub name: String,
     /// The active bundle.
@@ -97,7 +99,12 @@ impl Active {
     /// # Errors
     ///
     /// A bundle whose policies do not compile, which publishing would have refused.
-    pub fn new(snapshot: Snapshot, name: String, bundle: Bundle) -> Result<Self, Unavailable> {
+    pub fn new(
+        snapshot: Snapshot,
+        as_of: Timestamp,
+        name: String,
+        bundle: Bundle,
+    ) -> Result<Self, Unavailable> {
         let policies = Policies::compile(&bundle).map_err(|faults| {
             let first = faults.first().map(ToString::to_string).unwrap_or_default();
             Unavailable(format!("bundle `{name}` does not compile: {first}"))
@@ -115,6 +122,7 @@ impl Active {
         Ok(Self {
             issuers: Arc::new(issuers),
             snapshot,
+            as_of,
             name,
             bundle: Arc::new(bundle),
             policies: Arc::new(policies),
@@ -122,15 +130,22 @@ impl Active {
         })
     }
 
-    fn under(&self, snapshot: Snapshot) -> Self {
+    fn under(&self, snapshot: Snapshot, as_of: Timestamp) -> Self {
         Self {
             snapshot,
+            as_of,
             name: self.name.clone(),
             bundle: Arc::clone(&self.bundle),
             policies: Arc::clone(&self.policies),
             rules: Arc::clone(&self.rules),
             issuers: Arc::clone(&self.issuers),
         }
+    }
+
+    /// Whether the snapshot is younger than `secs`. One from the future, as a clock that was set back
+    /// makes it, is of no age that can be relied on.
+    fn is_younger(&self, secs: i64, now: Timestamp) -> bool {
+        (0..secs).contains(&now.since(self.as_of))
     }
 
     /// Whether a hop that `named` took part in, decided under `seq`, is dead.
@@ -167,22 +182,25 @@ pub async fn zone<H: Host>(
     name: &str,
     now: Timestamp,
 ) -> Result<Arc<Active>, Unavailable> {
-    let remembered = host.memory().zone(name);
-    let age = remembered.as_ref().map(|kept| now.since(kept.as_of));
-    if let (Some(kept), Some(age)) = (&remembered, age)
-        && age < limits::SNAPSHOT_FRESH_SECS
-    {
-        return Ok(Arc::clone(&kept.zone));
+    let fresh = |kept: &Arc<Active>| kept.is_younger(limits::SNAPSHOT_FRESH_SECS, now);
+    if let Some(kept) = host.memory().zone(name).filter(fresh) {
+        return Ok(kept);
     }
-    match read(host, name, remembered.as_ref().map(|kept| &kept.zone)).await {
+    // One request reads and compiles; those that come meanwhile wait for it.
+    let flight = host.memory().flight(name);
+    let _alone = flight.lock().await;
+    let kept = host.memory().zone(name);
+    if let Some(kept) = kept.clone().filter(fresh) {
+        return Ok(kept);
+    }
+    match read(host, name, kept.as_ref(), now).await {
         Ok(zone) => {
-            host.memory().keep_zone(Arc::clone(&zone), now);
+            host.memory().keep_zone(Arc::clone(&zone));
             Ok(zone)
         }
-        Err(unavailable) => match (remembered, age) {
-            (Some(kept), Some(age)) if age < limits::SNAPSHOT_STALE_SECS => Ok(kept.zone),
-            _ => Err(unavailable),
-        },
+        Err(unavailable) => {
+            kept.filter(|kept| kept.is_younger(limits::SNAPSHOT_STALE_SECS, now)).ok_or(unavailable)
+        }
     }
 }
 
@@ -190,6 +208,7 @@ async fn read<H: Host>(
     host: &H,
     name: &str,
     kept: Option<&Arc<Active>>,
+    now: Timestamp,
 ) -> Result<Arc<Active>, Unavailable> {
     let (snapshot, _) = snapshot(host, name).await?;
     let Some(bundle) = snapshot.bundle.clone() else {
@@ -199,12 +218,14 @@ async fn read<H: Host>(
         return Err(Unavailable(format!("zone `{name}` has no signing key")));
     }
     match kept {
-        // A host takes only a greater `seq`.
-        Some(kept) if kept.snapshot.seq >= snapshot.seq => Ok(Arc::clone(kept)),
-        Some(kept) if kept.name == bundle => Ok(Arc::new(kept.under(snapshot))),
+        // A host takes no smaller `seq` than it has seen.
+        Some(kept) if kept.snapshot.seq > snapshot.seq => Err(Unavailable(format!(
+            "the store's snapshot of zone `{name}` is older than one seen before"
+        ))),
+        Some(kept) if kept.name == bundle => Ok(Arc::new(kept.under(snapshot, now))),
         _ => {
             let document = stored_bundle(host, name, &bundle).await?;
-            Ok(Arc::new(Active::new(snapshot, bundle, document)?))
+            Ok(Arc::new(Active::new(snapshot, now, bundle, document)?))
         }
     }
 }

@@ -134,6 +134,16 @@ impl Ask {
 
 fn grant(form: &Form) -> Result<GrantType, Refusal> {
     let grant_type = form.required("grant_type")?;
+    let foreign: &[&str] = match grant_type {
+        "client_credentials" => &["subject_token", "actor_token", "assertion"],
+        "urn:ietf:params:oauth:grant-type:token-exchange" => &["assertion"],
+        "urn:ietf:params:oauth:grant-type:jwt-bearer" => &["subject_token", "actor_token"],
+        _ => &[],
+    };
+    if let Some(name) = foreign.iter().find(|name| form.text(name).is_some()) {
+        let what = format!("`{name}` does not belong to this grant type");
+        return Err(Refusal::request(Reason::ParameterBad, what));
+    }
     let grant = match grant_type {
         "client_credentials" => GrantType::ClientCredentials,
         "urn:ietf:params:oauth:grant-type:token-exchange" => exchange(form)?,

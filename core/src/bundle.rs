@@ -28,6 +28,8 @@ pub struct Bundle {
     pub token_secs: i64,
     /// Longest life of a session in seconds.
     pub session_secs: i64,
+    /// How long the record of a hop or a denial is kept, in seconds; never less than its session.
+    pub record_secs: i64,
     /// Plain `http` to loopback is allowed for the issuer URL and for key sets. Only ever true
     /// where the zone's own issuer is a loopback address.
     pub danger_allow_http_loopback: bool,
@@ -87,6 +89,9 @@ pub struct Issuer {
     /// For user issuers: the values of that claim, and the application each stands for. A value
     /// that is not listed stands for the application of that very identifier, if there is one.
     pub clients: BTreeMap<String, String>,
+    /// For user issuers: what the ids of its people begin with, after `user:`. Rows of one issuer
+    /// share it and rows of different ones do not, so that a person is one person whatever the row.
+    pub namespace: String,
     /// The claim that is the bearer's stable id, as a JSON Pointer. `/sub` almost everywhere.
     pub subject_claim: String,
     /// The claim that names the device, where the operator declared one.
@@ -200,6 +205,8 @@ pub enum Test {
     NoneOf(Vec<Value>),
     /// Absent, or equal: for claims that only some tokens of an issuer carry.
     AbsentOr(Value),
+    /// Absent.
+    Absent,
 }
 
 /// An agent, a CI job or a service.

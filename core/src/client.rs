@@ -125,13 +125,16 @@ async fn assertion<H: Host>(
         let name = crate::form::printable(&application);
         return Err(refuse(Reason::ClientUnknown, format!("`{name}`")).into());
     };
-    let mut failed = refuse(Reason::ClientUnknown, format!("`{application}` has no key"));
+    let mut failed =
+        Failure::from(refuse(Reason::ClientUnknown, format!("`{application}` has no key")));
+    // Any of its keys will do, and one that cannot be had or does not fit is no reason to stop.
     for (index, credential) in known.credentials.iter().enumerate() {
         let Credential::Key { keys, algorithms, legacy_audience } = credential else {
             continue;
         };
+        let parsed = identity::parse(Slot::Client, token)?;
         if !algorithms.contains(&parsed.algorithm) {
-            failed = refuse(Reason::AlgorithmRefused, parsed.algorithm.name());
+            failed = refuse(Reason::AlgorithmRefused, parsed.algorithm.name()).into();
             continue;
         }
         let id = format!("{application}#{index}");
@@ -142,15 +145,22 @@ async fn assertion<H: Host>(
             source: keys,
             loopback: zone.bundle.danger_allow_http_loopback,
         };
-        let found =
-            keyset::find(host, &owner, parsed.kid.as_deref(), parsed.algorithm, now).await?;
-        let Found::Key(key) = found else {
-            failed = refuse(Reason::KeyUnknown, format!("`{application}`"));
-            continue;
-        };
-        return own_key(host, zone, &application, parsed, &key, *legacy_audience, now).await;
+        match keyset::find(host, &owner, parsed.kid.as_deref(), parsed.algorithm, now).await {
+            Err(unavailable) => failed = unavailable.into(),
+            Ok(Found::Unknown) => {
+                failed = refuse(Reason::KeyUnknown, format!("`{application}`")).into();
+            }
+            Ok(Found::Key(key)) => {
+                match own_key(host, zone, &application, parsed, &key, *legacy_audience, now).await {
+                    Err(Failure::Refused(refusal)) if refusal.reason == Reason::SignatureWrong => {
+                        failed = refusal.into();
+                    }
+                    answered => return answered,
+                }
+            }
+        }
     }
-    Err(failed.into())
+    Err(failed)
 }
 
 async fn own_key<H: Host>(

@@ -9,14 +9,16 @@ use crate::bundle::TokenType;
 use crate::client;
 use crate::encoding::{hex, sha256};
 use crate::event::{Event, Outcome};
-use crate::grant::{self, Grant};
+use crate::grant::Grant;
 use crate::host::Host;
 use crate::identity::{self, Identity};
+use crate::limits;
 use crate::moment::Moment;
 use crate::parties::{self, Parties, Proofs};
 use crate::policy::{self, Denied, Told};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::session;
+use crate::task;
 use crate::token;
 
 /// What the token endpoint answers with (RFC 6749 §5.1, RFC 8693 §2.2.1).
@@ -67,11 +69,11 @@ pub async fn exchange<H: Host>(
     event: &mut Event,
 ) -> Result<Issued, Stopped> {
     let proofs = verify(host, zone, ask, moment, event).await?;
-    let mut session = denial_session(&proofs, moment);
+    let mut session = denial_session(zone, &proofs, event, moment);
     let outcome = issue(host, zone, ask, proofs, moment, event, &mut session).await;
     if let Err(Stopped { failure: Failure::Refused(refusal), policies }) = &outcome {
         event.refuse(refusal, policies);
-        event.unrecorded = !session::deny(host, &zone.bundle.zone, &session, event, moment).await;
+        event.unrecorded = !session::deny(host, zone, &session, event, moment).await;
     }
     outcome
 }
@@ -134,9 +136,9 @@ async fn issue<H: Host>(
     session: &mut String,
 ) -> Result<Issued, Stopped> {
     let parties = Parties::join(zone, proofs)?;
-    let task = grant::task(zone, ask, &parties)?;
-    let envelope = session::envelope(host, zone, &parties, task.as_ref()).await?;
-    let grant = Grant::narrow(zone, ask, &parties, task, envelope.as_ref(), moment)?;
+    let task = task::of(zone, ask, &parties)?;
+    let standing = session::standing(host, zone, ask, &parties, task.as_ref(), moment.now).await?;
+    let grant = Grant::narrow(zone, ask, &parties, task, &standing, moment)?;
     session.clone_from(&grant.session.id);
     event.tell_grant(&grant);
     let told = Told {
@@ -146,8 +148,11 @@ async fn issue<H: Host>(
     let permitted = policy::decide(zone, &grant, told, moment.now)?;
     let claims = token::mint(zone, &grant, moment.now);
     let token = token::sign(host, zone, &claims).await?;
+    if token.len() > limits::TOKEN_BYTES {
+        return Err(Refusal::request(Reason::PathTooLong, "the token would be too long").into());
+    }
     event.allow(&grant, permitted.policies, &token);
-    session::extend(host, zone, &grant, envelope.as_ref(), event, moment).await?;
+    session::extend(host, zone, &grant, standing.envelope.as_ref(), event, moment).await?;
     Ok(Issued {
         token,
         issued_token_type: match &ask.grant {
@@ -160,11 +165,12 @@ async fn issue<H: Host>(
 }
 
 /// Where a denial is recorded that comes before the session is known.
-fn denial_session(proofs: &Proofs, moment: &Moment) -> String {
+fn denial_session(zone: &Active, proofs: &Proofs, event: &Event, moment: &Moment) -> String {
     let subject = proofs.subject.as_ref();
     let own = subject.and_then(Identity::own).map(|own| own.sid.clone());
     let claim = || subject?.external()?.single_use.clone();
-    own.or_else(claim).unwrap_or_else(|| moment.id("session"))
+    let presenter = event.client.as_deref().unwrap_or_default();
+    own.or_else(claim).unwrap_or_else(|| session::denials(zone, presenter, moment.now))
 }
 
 impl Event {
@@ -199,7 +205,7 @@ impl Event {
     fn allow(&mut self, grant: &Grant, policies: Vec<String>, token: &str) {
         self.outcome = Outcome::Allow;
         self.status = 200;
-        self.policies = policies;
+        self.name_policies(&policies);
         self.hop = Some(grant.hop().to_owned());
         self.expires = Some(grant.expires);
         self.token = Some(hex(&sha256(token.as_bytes())));
@@ -213,8 +219,17 @@ impl Event {
         self.error = Some(wire.error);
         self.reason = Some(refusal.reason.code());
         self.detail = (!refusal.detail.is_empty()).then(|| refusal.detail.clone());
-        self.policies = policies.to_vec();
+        self.name_policies(policies);
         self.withdraw();
+    }
+
+    /// Names the policies that decided, and says how many more there were.
+    fn name_policies(&mut self, policies: &[String]) {
+        self.policies = policies.iter().take(limits::EVENT_POLICIES).cloned().collect();
+        let more = policies.len().saturating_sub(limits::EVENT_POLICIES);
+        if more > 0 {
+            self.policies.push(format!("and {more} more"));
+        }
     }
 
     /// Forgets a token that was made and dropped.

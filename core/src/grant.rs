@@ -8,18 +8,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::active::Active;
 use crate::ask::Ask;
-use crate::bundle::{Bearer, Task};
+use crate::bundle::Bearer;
 use crate::client::Client;
 use crate::encoding::{base64url, tagged_hash};
 use crate::identity::{Identity, Principal};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
-use crate::own::{OwnToken, Step, TaskSource, TokenTask};
+use crate::own::{OwnToken, Step, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refusal::{Reason, Refusal, Slot};
+use crate::task::{self, Envelope};
 
-/// A session's envelope: scopes by resource.
-pub type Envelope = BTreeMap<String, BTreeSet<String>>;
+/// What is known of a session before a hop enters it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The envelope of its task.
+    pub envelope: Option<Envelope>,
+    /// When it ends, where it is open and its end follows from nothing that was shown.
+    pub ends: Option<Timestamp>,
+}
 
 /// What is to be decided, and then issued.
 #[derive(Clone, Debug)]
@@ -98,7 +105,7 @@ pub enum Entry {
 }
 
 impl Grant {
-    /// Narrows what is asked. `envelope` is that of the session's task.
+    /// Narrows what is asked, under what is known of the session.
     ///
     /// # Errors
     ///
@@ -108,13 +115,13 @@ impl Grant {
         ask: &Ask,
         parties: &Parties,
         task: Option<TokenTask>,
-        envelope: Option<&Envelope>,
+        standing: &Standing,
         moment: &Moment,
     ) -> Result<Self, Refusal> {
         let target = target(zone, ask, parties)?;
         let scopes = scopes(zone, ask, &target, parties.own())?;
-        check_envelope(&target, &scopes, envelope)?;
-        let session = session(zone, ask, parties, moment);
+        check_envelope(&target, &scopes, standing.envelope.as_ref())?;
+        let session = session(zone, ask, parties, task.as_ref(), standing, moment);
         let expires = expires(zone, &target, parties, &session, moment.now)?;
         let spends =
             parties.claims().into_iter().filter(|claim| claim.name != session.id).collect();
@@ -122,7 +129,7 @@ impl Grant {
             subject: parties.subject.clone(),
             presenter: parties.presenter.clone(),
             actors: parties.actors.clone(),
-            path: path(zone, parties, moment)?,
+            path: path(zone, parties, &target, &scopes, moment)?,
             device: device(parties),
             user_tags: user_tags(zone, parties),
             target,
@@ -165,88 +172,6 @@ impl Grant {
     }
 }
 
-/// The task of this hop: the session's, which never changes, or the one that opens it.
-///
-/// # Errors
-///
-/// A task that is not declared, that the presenter may not claim, or that is not the session's.
-pub fn task(zone: &Active, ask: &Ask, parties: &Parties) -> Result<Option<TokenTask>, Refusal> {
-    let refuse = |detail: String| Refusal::request(Reason::TaskRefused, detail);
-    if let Some(own) = parties.own() {
-        let same = |asked: &Option<String>, known: Option<&String>| {
-            asked.is_none() || asked.as_ref() == known
-        };
-        let known = own.task.as_ref();
-        if !same(&ask.task, known.map(|task| &task.name))
-            || !same(&ask.task_id, known.and_then(|task| task.id.as_ref()))
-        {
-            return Err(refuse("the session's task is another one".to_owned()));
-        }
-        return Ok(own.task.clone());
-    }
-    let ruled = parties.externals().find_map(|(_, _, external)| external.task.as_ref());
-    let name = match (ruled, &ask.task) {
-        (Some(ruled), Some(asked)) if ruled != asked => {
-            return Err(refuse(format!("the rule says `{ruled}`, the caller `{asked}`")));
-        }
-        (ruled, asked) => ruled.or(asked.as_ref()),
-    };
-    let id = task_id(ask, parties)?;
-    let Some(name) = name else { return Ok(None) };
-    let Some(declared) = zone.bundle.tasks.get(name) else {
-        return Err(Refusal::request(Reason::TaskUnknown, format!("`{name}`")));
-    };
-    if ruled.is_none() && !declared.claimants.contains(&parties.presenter) {
-        return Err(refuse(format!("`{}` may not claim `{name}`", parties.presenter)));
-    }
-    let source = match (ruled, &declared.envelope) {
-        (Some(_), _) => TaskSource::Rule,
-        (None, Some(_)) => TaskSource::Envelope,
-        (None, None) => TaskSource::Claimed,
-    };
-    let envelope = declared.envelope.as_ref().map(envelope_name);
-    Ok(Some(TokenTask { name: name.clone(), id, source, envelope }))
-}
-
-/// The task's id: the claim that a rule names, or the caller's word; both only if they agree.
-fn task_id(ask: &Ask, parties: &Parties) -> Result<Option<String>, Refusal> {
-    let proven = parties.externals().find_map(|(_, _, external)| external.task_id.as_ref());
-    match (proven, &ask.task_id) {
-        (Some(proven), Some(asked)) if proven != asked => Err(Refusal::request(
-            Reason::TaskRefused,
-            format!("the token says `{proven}`, the caller `{asked}`"),
-        )),
-        (proven, asked) => Ok(proven.or(asked.as_ref()).cloned()),
-    }
-}
-
-/// The name of an envelope: a token carries it, so that a bundle that widens the task later does
-/// not widen the sessions that are open.
-#[must_use]
-pub fn envelope_name(envelope: &Envelope) -> String {
-    let document = serde_json::to_vec(envelope).unwrap_or_default();
-    let hash = tagged_hash("envelope", &[&document]);
-    base64url(hash.get(..16).unwrap_or_default())
-}
-
-/// The part of two envelopes that both allow.
-#[must_use]
-pub fn intersection(one: &Envelope, other: &Envelope) -> Envelope {
-    one.iter()
-        .filter_map(|(resource, scopes)| {
-            let allowed = other.get(resource)?;
-            Some((resource.clone(), scopes.intersection(allowed).cloned().collect()))
-        })
-        .collect()
-}
-
-/// The envelope of a task as the bundle has it now.
-#[must_use]
-pub fn declared_envelope<'a>(zone: &'a Active, task: &TokenTask) -> Option<&'a Envelope> {
-    let declared: Option<&Task> = zone.bundle.tasks.get(&task.name);
-    declared.and_then(|declared| declared.envelope.as_ref())
-}
-
 /// What is asked for. A session token stands for a proof: a token for a resource never becomes one,
 /// or it would leave its own scopes behind (X01).
 fn target(zone: &Active, ask: &Ask, parties: &Parties) -> Result<Target, Refusal> {
@@ -266,7 +191,8 @@ fn target(zone: &Active, ask: &Ask, parties: &Parties) -> Result<Target, Refusal
     Err(Refusal::request(Reason::TargetUnknown, format!("`{target}`")))
 }
 
-/// The scopes asked for, or the resource's defaults; never beyond the subject's token.
+/// The scopes asked for, or the resource's defaults; never beyond what any hop of the path had at
+/// that resource.
 fn scopes(
     zone: &Active,
     ask: &Ask,
@@ -279,23 +205,30 @@ fn scopes(
     };
     let nothing = BTreeSet::new();
     let defined = resource.map_or(&nothing, |resource| &resource.scopes);
-    let parent: Option<BTreeSet<String>> =
-        own.filter(|own| own.aud == target.audience()).map(|own| {
-            own.scope.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect()
-        });
-    let scopes = match (&ask.scopes, &parent) {
+    let mut ceiling: Option<BTreeSet<String>> = None;
+    for step in own.iter().flat_map(|own| &own.path).filter(|step| step.aud == target.audience()) {
+        let had: BTreeSet<String> =
+            step.scope.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect();
+        ceiling = Some(ceiling.map_or_else(|| had.clone(), |ceiling| &ceiling & &had));
+    }
+    let scopes = match (&ask.scopes, &ceiling) {
         (Some(asked), _) => asked.clone(),
-        (None, Some(parent)) => parent.clone(),
+        (None, Some(ceiling)) => ceiling.clone(),
         (None, None) => resource.map_or(&nothing, |resource| &resource.default_scopes).clone(),
     };
     if let Some(unknown) = scopes.iter().find(|scope| !defined.contains(*scope)) {
         return Err(Refusal::request(Reason::ScopeUnknown, format!("`{unknown}`")));
     }
-    if let Some(beyond) = parent.and_then(|parent| scopes.difference(&parent).next().cloned()) {
+    let beyond = ceiling.and_then(|ceiling| scopes.difference(&ceiling).next().cloned());
+    if let Some(beyond) = beyond {
         return Err(Refusal::request(Reason::ScopeBeyondParent, format!("`{beyond}`")));
     }
     if scopes.is_empty() && !defined.is_empty() {
         return Err(Refusal::request(Reason::ScopeMissing, "the resource has no default"));
+    }
+    let bytes = scopes.iter().fold(scopes.len(), |sum, scope| sum.saturating_add(scope.len()));
+    if bytes > limits::SCOPE_BYTES {
+        return Err(Refusal::request(Reason::ScopeMalformed, "the scopes are too long together"));
     }
     Ok(scopes)
 }
@@ -322,10 +255,17 @@ fn check_envelope(
 }
 
 /// The session that this hop belongs to (design §2, "Sessions and proofs").
-fn session(zone: &Active, ask: &Ask, parties: &Parties, moment: &Moment) -> Session {
+fn session(
+    zone: &Active,
+    ask: &Ask,
+    parties: &Parties,
+    task: Option<&TokenTask>,
+    standing: &Standing,
+    moment: &Moment,
+) -> Session {
     let longest = moment.now.plus(zone.bundle.session_secs);
     let zone_name = zone.bundle.zone.as_bytes();
-    let task_id = task_id(ask, parties).ok().flatten();
+    let task_id = task::id(ask, parties).ok().flatten();
     let named = |domain: &str, parts: &[&[u8]]| base64url(&tagged_hash(domain, parts));
     let platform = parties.client.as_ref().and_then(Client::platform);
     let root = parties.subject_token.as_ref().or(platform);
@@ -335,9 +275,9 @@ fn session(zone: &Active, ask: &Ask, parties: &Parties, moment: &Moment) -> Sess
             let single_use = root.external().and_then(|external| external.single_use.clone());
             match (single_use, task_id) {
                 (Some(claim), _) => (claim, Entry::Open, root.expires.min(longest)),
-                (None, Some(task)) => {
-                    let proof = root.proof.as_slice();
-                    let parts = [zone_name, proof, parties.presenter.as_bytes(), task.as_bytes()];
+                (None, Some(task_id)) => {
+                    let who = [zone_name, root.proof.as_slice(), parties.presenter.as_bytes()];
+                    let parts = [&who[..], &task::parts(task, &task_id)].concat();
                     // Counted from the proof's birth, so that whoever opens it and whoever joins
                     // it agree on its end without reading it.
                     let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
@@ -348,9 +288,9 @@ fn session(zone: &Active, ask: &Ask, parties: &Parties, moment: &Moment) -> Sess
             }
         }
         (None, None) => match (task_id, parties.claims().into_iter().next()) {
-            (Some(task), _) => {
-                let parts = [zone_name, parties.presenter.as_bytes(), task.as_bytes()];
-                (named("task-session", &parts), Entry::Join, longest)
+            (Some(task_id), _) => {
+                let id = task::session(zone, &parties.presenter, task, &task_id);
+                (id, Entry::Join, standing.ends.unwrap_or(longest))
             }
             (None, Some(claim)) => (claim.name, Entry::Open, longest),
             (None, None) => (moment.id("session"), Entry::Open, longest),
@@ -397,19 +337,27 @@ fn expires(
         }
     };
     let bounds = [
-        parties.subject_token.as_ref().map(|token| token.expires),
-        parties.actor_token.as_ref().map(|token| token.expires),
-        client_expiry(parties),
-        Some(session.ends),
+        parties.subject_token.as_ref().map(|token| (token.expires, parties.root_slot)),
+        parties.actor_token.as_ref().map(|token| (token.expires, Slot::Actor)),
+        client_expiry(parties).map(|expires| (expires, Slot::Client)),
+        Some((session.ends, session.slot)),
     ];
-    let expires = bounds.into_iter().flatten().fold(now.plus(life), Timestamp::min);
-    if expires <= now {
-        return Err(Refusal::request(Reason::Expired, "nothing is left of a proof's life"));
+    match bounds.into_iter().flatten().min_by_key(|(expires, _)| *expires) {
+        Some((expires, slot)) if expires <= now => {
+            Err(Refusal::proof(slot, Reason::Expired, "nothing is left of a proof's life"))
+        }
+        Some((expires, _)) => Ok(expires.min(now.plus(life))),
+        None => Ok(now.plus(life)),
     }
-    Ok(expires)
 }
 
-fn path(zone: &Active, parties: &Parties, moment: &Moment) -> Result<Vec<Step>, Refusal> {
+fn path(
+    zone: &Active,
+    parties: &Parties,
+    target: &Target,
+    scopes: &BTreeSet<String>,
+    moment: &Moment,
+) -> Result<Vec<Step>, Refusal> {
     let mut path = parties.own().map(|own| own.path.clone()).unwrap_or_default();
     if path.len() >= limits::PATH {
         return Err(Refusal::request(Reason::PathTooLong, format!("{} hops", path.len())));
@@ -417,15 +365,27 @@ fn path(zone: &Active, parties: &Parties, moment: &Moment) -> Result<Vec<Step>, 
     path.push(Step {
         jti: moment.id("hop"),
         client_id: parties.presenter.clone(),
+        aud: target.audience().to_owned(),
+        scope: joined(scopes),
         rules: parties.externals().map(|(_, _, external)| external.rule.clone()).collect(),
         seq: zone.snapshot.seq,
     });
     Ok(path)
 }
 
+/// Scopes as a token carries them (RFC 8693 §4.2).
+#[must_use]
+pub fn joined(scopes: &BTreeSet<String>) -> Option<String> {
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    (!scopes.is_empty()).then(|| scopes.join(" "))
+}
+
+/// The session's device: proven when it was opened, or not at all.
 fn device(parties: &Parties) -> Option<String> {
-    let carried = parties.own().and_then(|own| own.device.clone());
-    carried.or_else(|| parties.externals().find_map(|(_, _, external)| external.device.clone()))
+    match parties.own() {
+        Some(own) => own.device.clone(),
+        None => parties.externals().find_map(|(_, _, external)| external.device.clone()),
+    }
 }
 
 /// The tags that the user's rule gives it; the rule is the first of the path's root.

@@ -116,6 +116,9 @@ pub struct Batch {
     pub id: String,
     /// The instant by which expiry is judged.
     pub now: Timestamp,
+    /// The batch is not applied after this instant of the host's own clock; it is [`Unavailable`]
+    /// then. What was decided from a snapshot is not written when the snapshot is too old.
+    pub until: Option<Timestamp>,
     /// What must hold, all of it, checked in this order.
     pub expect: Vec<Expect>,
     /// What is written.

@@ -23,7 +23,7 @@ use crate::secret::Secret;
 /// A person or an application, by the id that tokens, policies and the record use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
-    /// A person: `user:ROW:SUBJECT`, known by issuer row and subject.
+    /// A person: `user:NAMESPACE:SUBJECT`, known by issuer and subject. No namespace has a colon.
     User(String),
     /// An application, by its identifier. None starts with `user:`.
     Application(String),
@@ -323,6 +323,7 @@ fn holds(condition: &Condition, claims: &Claims) -> bool {
         Test::OneOf(accepted) => actual.is_some_and(|actual| accepted.contains(actual)),
         Test::NoneOf(refused) => actual.is_none_or(|actual| !refused.contains(actual)),
         Test::AbsentOr(expected) => actual.is_none_or(|actual| actual == expected),
+        Test::Absent => actual.is_none(),
     }
 }
 
@@ -373,7 +374,7 @@ fn bearer(
     let subject = stable_id(issuer, &claims)?;
     let principal = match &rule.bearer {
         Bearer::Application(application) => Principal::Application(application.clone()),
-        Bearer::User => Principal::User(format!("user:{row}:{subject}")),
+        Bearer::User => Principal::User(format!("user:{}:{subject}", issuer.namespace)),
     };
     for named in [principal.named(), Named::rule(id)] {
         if zone.is_disabled(&named) {
@@ -413,17 +414,10 @@ fn stable_id(issuer: &Issuer, claims: &Claims) -> Result<String, Fault> {
     if subject.is_empty() && issuer.subject == SubjectKind::User {
         return Err(refuse("is empty"));
     }
-    if subject.chars().any(|letter| letter.is_control() || is_invisible(letter)) {
+    if subject.chars().any(crate::zone::hidden) {
         return Err(refuse("has control or format characters"));
     }
     Ok(subject.to_owned())
-}
-
-/// Format characters: zero-width, directional, tags, and the byte order mark.
-#[must_use]
-pub fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The name of the claim on a single-use token. Issuers and zones never share one (J22).

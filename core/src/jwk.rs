@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::encoding::{base64url, from_base64url, tagged_hash};
+use crate::encoding::{base64url, from_base64url};
 use crate::limits;
 
 /// The signature algorithms of RFC 7518 §3.1 and RFC 8037 that exist here. There is no `none` and
@@ -165,6 +165,10 @@ impl PublicKey {
         {
             return Err(JwkError::Foreign);
         }
+        if ["alg", "use"].iter().any(|name| jwk.get(*name).is_some_and(|value| !value.is_string()))
+        {
+            return Err(JwkError::Malformed("`alg` or `use` is no string"));
+        }
         let kid = match jwk.get("kid") {
             None | Some(Value::Null) => None,
             Some(Value::String(kid)) if kid.len() <= limits::KID_BYTES => Some(kid.clone()),
@@ -283,12 +287,6 @@ impl Material {
         let ordered: std::collections::BTreeMap<_, _> = self.members().into_iter().collect();
         let text = serde_json::to_vec(&ordered).unwrap_or_default();
         base64url(&crate::encoding::sha256(&text))
-    }
-
-    /// A name for a cache of imported keys: equal for equal keys only.
-    #[must_use]
-    pub fn cache_name(&self) -> [u8; 32] {
-        tagged_hash("key", &[self.thumbprint().as_bytes()])
     }
 }
 

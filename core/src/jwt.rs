@@ -44,7 +44,7 @@ pub enum TokenFault {
     Malformed(String),
     /// An algorithm that does not exist here, `none` and HMAC among them.
     Algorithm(String),
-    /// A header parameter that we refuse: `crit`, `b64`, `jku`, `jwk`, `x5u`, `x5c`, `enc`, `zip`.
+    /// A header parameter that we refuse: `crit`, `b64`, `jku`, `jwk`, `x5u`, `x5c`, `enc`, `zip`, `cty`.
     Header(String),
 }
 
@@ -123,7 +123,7 @@ fn without_thumbprints(header: &Map<String, Value>) -> Option<String> {
 fn read_header(
     header: &Map<String, Value>,
 ) -> Result<(Algorithm, Option<String>, String), TokenFault> {
-    let refused = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip"];
+    let refused = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip", "cty"];
     if let Some(name) = refused.into_iter().find(|name| header.contains_key(*name)) {
         return Err(TokenFault::Header(format!("`{name}` is present")));
     }

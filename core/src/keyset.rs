@@ -70,7 +70,7 @@ pub async fn find<H: Host>(
     let remembered = owner.remembered(host);
     let kept = lock(&remembered.current).clone();
     if let Some(kept) = &kept
-        && now.since(kept.at) < limits::KEY_FRESH_SECS
+        && (0..limits::KEY_FRESH_SECS).contains(&now.since(kept.at))
         && let Found::Key(key) = pick(&kept.keys, kid, algorithm)
     {
         return Ok(Found::Key(key));
@@ -132,7 +132,9 @@ async fn refresh<H: Host>(
     {
         return Ok(kept.clone());
     }
-    attempts.recent.retain(|at| now.since(*at) < limits::KEY_COOLDOWN_SECS);
+    // A clock that was set back leaves ages that mean nothing.
+    let recent = 0..limits::KEY_COOLDOWN_SECS;
+    attempts.recent.retain(|at| recent.contains(&now.since(*at)));
     let allowed = if kept.is_some() { 0 } else { 1 };
     let fetched = if attempts.recent.len() <= allowed {
         fetch(host, owner, &mut attempts, now).await
@@ -145,7 +147,9 @@ async fn refresh<H: Host>(
             *lock(&remembered.current) = Some(fetched.clone());
             Ok(fetched)
         }
-        (Err(_), Some(kept)) if now.since(kept.at) < limits::KEY_STALE_SECS => Ok(kept),
+        (Err(_), Some(kept)) if (0..limits::KEY_STALE_SECS).contains(&now.since(kept.at)) => {
+            Ok(kept)
+        }
         (Err(unavailable), _) => Err(unavailable),
     }
 }
@@ -171,7 +175,14 @@ async fn fetch<H: Host>(
             found
         }
     };
-    let document = get(host, owner, &url).await?;
+    let document = match get(host, owner, &url).await {
+        Ok(document) => document,
+        Err(unavailable) => {
+            // The issuer may have moved its keys: the next attempt asks it where they are.
+            attempts.keys_url = None;
+            return Err(unavailable);
+        }
+    };
     read_set(&document).map_err(|what| Unavailable(format!("keys of `{}`: {what}", owner.id)))
 }
 

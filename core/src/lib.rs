@@ -29,6 +29,7 @@ pub mod refusal;
 pub mod secret;
 pub mod session;
 pub mod strict;
+pub mod task;
 pub mod token;
 pub mod zone;
 

@@ -51,8 +51,18 @@ pub const RECORD_BYTES: usize = 8 * 1024;
 pub const BATCH_BYTES: usize = 64 * 1024;
 /// Denials recorded one by one in a session; further ones are counted only (design §2).
 pub const DENIALS: u64 = 256;
-/// Seconds a denial is kept where no session outlives it.
+/// Seconds over which denials without a session of their own are counted together.
 pub const DENIAL_SECS: i64 = 24 * 3600;
+/// Shortest and longest time that the record is kept in the store, in seconds: an hour to 400 days.
+pub const RECORD_SECS: std::ops::RangeInclusive<i64> = 3_600..=400 * 86_400;
+/// Policies that an event names; a decision that rests on more says how many more.
+pub const EVENT_POLICIES: usize = 16;
+/// Bytes of one request's scopes, joined: they stand in the token, on its path and in the record.
+pub const SCOPE_BYTES: usize = 1_024;
+/// Bytes of a task's envelope, which the opening of a session records.
+pub const ENVELOPE_BYTES: usize = 4 * 1024;
+/// Policies kept in sets that were put together for requests before.
+pub const SET_POLICIES: usize = 50_000;
 /// Bytes of one part of a stored bundle: one part fits a batch (design §3, §4).
 pub const BUNDLE_PART_BYTES: usize = 48 * 1024;
 /// Bytes of a compiled bundle.

@@ -8,36 +8,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::active::Active;
 use crate::keyset::KeySets;
-use crate::moment::Timestamp;
 
 /// What one instance remembers between requests.
 #[derive(Default)]
 pub struct Memory {
-    zones: Mutex<HashMap<String, Remembered>>,
+    zones: Mutex<HashMap<String, Arc<Active>>>,
+    flights: Mutex<HashMap<String, Arc<async_lock::Mutex<()>>>>,
     pub(crate) keys: KeySets,
 }
 
-/// A zone as it was at `as_of`.
-#[derive(Clone)]
-pub(crate) struct Remembered {
-    pub(crate) zone: Arc<Active>,
-    pub(crate) as_of: Timestamp,
-}
-
 impl Memory {
-    pub(crate) fn zone(&self, name: &str) -> Option<Remembered> {
+    pub(crate) fn zone(&self, name: &str) -> Option<Arc<Active>> {
         lock(&self.zones).get(name).cloned()
     }
 
-    /// Keeps the zone unless a later state of it is kept already.
-    pub(crate) fn keep_zone(&self, zone: Arc<Active>, as_of: Timestamp) {
-        let mut zones = lock(&self.zones);
-        let newer = zones
-            .get(&zone.bundle.zone)
-            .is_none_or(|kept| (kept.zone.snapshot.seq, kept.as_of) <= (zone.snapshot.seq, as_of));
-        if newer {
-            zones.insert(zone.bundle.zone.clone(), Remembered { zone, as_of });
-        }
+    /// Held by the one request that reads the zone.
+    pub(crate) fn flight(&self, name: &str) -> Arc<async_lock::Mutex<()>> {
+        Arc::clone(lock(&self.flights).entry(name.to_owned()).or_default())
+    }
+
+    pub(crate) fn keep_zone(&self, zone: Arc<Active>) {
+        lock(&self.zones).insert(zone.bundle.zone.clone(), zone);
     }
 }
 

@@ -51,7 +51,10 @@ pub fn keys(zone: &Active) -> Value {
         .snapshot
         .keys
         .iter()
-        .filter(|(kid, _)| !zone.is_disabled(&Named::key(kid)))
+        .filter(|(kid, key)| {
+            // Published clients refuse a whole set for one key of a kind they do not know.
+            key.algorithm == zone.bundle.algorithm && !zone.is_disabled(&Named::key(kid))
+        })
         .map(|(kid, key)| {
             let mut public = key.public.clone();
             public.kid = Some(kid.clone());

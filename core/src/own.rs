@@ -126,6 +126,11 @@ pub struct Step {
     pub jti: String,
     /// The application that it was issued to.
     pub client_id: String,
+    /// What it was for.
+    pub aud: String,
+    /// Its scopes, separated by spaces; absent where the resource has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The rules under which external tokens were accepted for it, the subject's first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
@@ -231,7 +236,10 @@ fn dead(zone: &Active, own: &OwnToken, kid: &str) -> Option<String> {
     let of_token = zone.is_cut_off(&Named::key(kid), own.seq).then(|| "its key".to_owned());
     let of_path = own.path.iter().find_map(|step| {
         let application = zone.is_cut_off(&Named::application(&step.client_id), step.seq);
-        let rule = step.rules.iter().any(|rule| zone.is_cut_off(&Named::rule(rule), step.seq));
+        // A rule that the bundle no longer has vouches for nobody, and its tags are unknown.
+        let rule = step.rules.iter().any(|rule| {
+            zone.is_cut_off(&Named::rule(rule), step.seq) || !zone.bundle.rules.contains_key(rule)
+        });
         let by_subject = zone.is_cut_off(&subject, step.seq);
         (application || rule || by_subject).then(|| format!("hop `{}`", step.jti))
     });

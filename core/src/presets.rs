@@ -146,6 +146,8 @@ pub enum Demand {
     NoneOf(&'static [&'static str]),
     /// Absent, or this text.
     AbsentOr(&'static str),
+    /// Absent.
+    Absent,
 }
 
 /// Every preset.
@@ -200,6 +202,7 @@ impl Require {
                 Test::NoneOf(texts.iter().map(|text| (*text).into()).collect())
             }
             Demand::AbsentOr(text) => Test::AbsentOr(text.into()),
+            Demand::Absent => Test::Absent,
         };
         Condition { pointer: self.pointer.to_owned(), test }
     }

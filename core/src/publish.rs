@@ -41,6 +41,8 @@ pub async fn activate<H: Host>(
     let zone = &bundle.zone;
     let (now, _) = active::snapshot(host, zone).await?;
     if now.bundle.as_ref() == Some(&name) {
+        // The process may have died between the change and its statement.
+        state(host, bundle, &name, &now, moment).await?;
         return Ok(now);
     }
     store(host, zone, &name, &bytes, moment).await?;
@@ -70,6 +72,7 @@ async fn store<H: Host>(
         let batch = Batch {
             id: moment.id(&format!("{name}/{index}")),
             now: moment.now,
+            until: None,
             expect: Vec::new(),
             write: vec![Write::Put(record)],
             index: Vec::new(),
@@ -115,8 +118,9 @@ async fn state<H: Host>(
     let batch = Batch {
         id: moment.id("statement"),
         now: moment.now,
+        until: None,
         expect: Vec::new(),
-        write: vec![Write::Put(record)],
+        write: vec![Write::PutIfAbsent(record)],
         index: Vec::new(),
     };
     done(host.commit(&active::partition(&bundle.zone), batch).await?)
@@ -199,6 +203,7 @@ pub async fn change<H: Host>(
         let batch = Batch {
             id: moment.id(&format!("{label}/{attempt}")),
             now: moment.now,
+            until: None,
             expect: vec![Expect::Version { key, version }],
             write: std::iter::once(Write::Put(record)).chain(with.clone()).collect(),
             index: Vec::new(),

@@ -7,14 +7,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::active::Active;
+use crate::ask::Ask;
+use crate::client::Client;
+use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
-use crate::grant::{self, Entry, Envelope, Grant};
+use crate::grant::{Entry, Grant, Standing};
 use crate::host::{self, Batch, Commit, Expect, Host, Kind, Partition, Record, Unavailable, Write};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::own::TokenTask;
 use crate::parties::{Claim, Parties};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::task::{self, Envelope};
 
 /// The record of a session's opening.
 pub const OPENED: &str = "opened";
@@ -55,35 +59,62 @@ pub fn partition(zone: &str, session: &str) -> Partition {
     Partition { zone: zone.to_owned(), kind: Kind::Session, id: session.to_owned() }
 }
 
-/// The envelope of the session's task. It is the bundle's, unless the bundle changed after the
-/// session was opened: then it is what both allow, and the opening is read for it.
+/// What stands before a hop enters its session.
+///
+/// Nothing is read for it, but in two cases: a session whose task the bundle changed since has the
+/// envelope that then and now both allow; and a session that a secret or a key opened for a task id
+/// ends when it was opened to end.
 ///
 /// # Errors
 ///
 /// The opening cannot be read.
-pub async fn envelope<H: Host>(
+pub async fn standing<H: Host>(
     host: &H,
     zone: &Active,
+    ask: &Ask,
     parties: &Parties,
     task: Option<&TokenTask>,
-) -> Result<Option<Envelope>, Failure> {
-    let Some(task) = task else { return Ok(None) };
-    let declared = grant::declared_envelope(zone, task);
-    let unchanged = declared.map(grant::envelope_name) == task.envelope;
-    let Some(own) = parties.own().filter(|_| !unchanged) else {
-        return Ok(declared.cloned());
+    now: Timestamp,
+) -> Result<Standing, Failure> {
+    let declared = task.and_then(|task| task::declared_envelope(zone, task));
+    let envelope = declared.cloned();
+    if let (Some(own), Some(task)) = (parties.own(), task)
+        && declared.map(task::envelope_name) != task.envelope
+    {
+        let opened = opened(host, zone, &own.sid).await?.ok_or_else(|| {
+            Refusal::proof(Slot::Subject, Reason::SessionOver, "its opening is not there")
+        })?;
+        let envelope = match (opened.0.envelope, declared) {
+            (Some(then), Some(now)) => Some(task::intersection(&then, now)),
+            (Some(then), None) => Some(then),
+            (None, now) => now.cloned(),
+        };
+        return Ok(Standing { envelope, ends: None });
+    }
+    let proven = parties.client.as_ref().and_then(Client::platform).is_some();
+    let ends = match &ask.task_id {
+        Some(task_id) if parties.subject_token.is_none() && !proven => {
+            let id = task::session(zone, &parties.presenter, task, task_id);
+            opened(host, zone, &id).await?.map(|(_, ends)| ends).filter(|ends| *ends > now)
+        }
+        _ => None,
     };
-    let records = host.read(&partition(&zone.bundle.zone, &own.sid), OPENED).await?;
-    let opened = records.into_iter().find(|record| record.key == OPENED).ok_or_else(|| {
-        Refusal::proof(Slot::Subject, Reason::SessionOver, "its opening is not there")
-    })?;
-    let opened: Opened = serde_json::from_slice(&opened.value)
-        .map_err(|error| Unavailable(format!("opening of session `{}`: {error}", own.sid)))?;
-    Ok(match (opened.envelope, declared) {
-        (Some(then), Some(now)) => Some(grant::intersection(&then, now)),
-        (Some(then), None) => Some(then),
-        (None, now) => now.cloned(),
-    })
+    Ok(Standing { envelope, ends })
+}
+
+/// The opening of a session and the end it was given.
+async fn opened<H: Host>(
+    host: &H,
+    zone: &Active,
+    session: &str,
+) -> Result<Option<(Opened, Timestamp)>, Unavailable> {
+    let records = host.read(&partition(&zone.bundle.zone, session), OPENED).await?;
+    let Some(record) = records.into_iter().find(|record| record.key == OPENED) else {
+        return Ok(None);
+    };
+    let opened = serde_json::from_slice(&record.value)
+        .map_err(|error| Unavailable(format!("opening of session `{session}`: {error}")))?;
+    Ok(Some((opened, record.expires)))
 }
 
 /// Spends the single-use proofs shown beside the session's own, then records the hop, whole: its
@@ -105,12 +136,14 @@ pub async fn extend<H: Host>(
     for (index, claim) in grant.spends.iter().enumerate() {
         spend(host, zone, grant, claim, index, moment).await?;
     }
+    let kept = kept(zone, grant, moment.now);
     let batch = Batch {
         id: moment.id("batch"),
         now: moment.now,
+        until: Some(zone.as_of.plus(limits::SNAPSHOT_STALE_SECS)),
         expect: expectations(grant),
-        write: writes(grant, envelope, event, moment)?,
-        index: index(grant, event, zone, moment.now),
+        write: writes(grant, envelope, event, moment, kept)?,
+        index: index(grant, event, zone, moment.now, kept),
     };
     let partition = partition(&zone.bundle.zone, &grant.session.id);
     match commit(host, &partition, batch).await? {
@@ -139,9 +172,10 @@ fn writes(
     envelope: Option<&Envelope>,
     event: &Event,
     moment: &Moment,
+    kept: Timestamp,
 ) -> Result<Vec<Write>, Unavailable> {
     let ends = grant.session.ends;
-    let hop = record(format!("{HOP}{}", grant.hop()), event, kept_until(ends))?;
+    let hop = record(format!("{HOP}{}", grant.hop()), event, kept)?;
     let mut writes = vec![Write::Put(hop)];
     if grant.session.entry != Entry::Extend {
         let opened = Opened {
@@ -162,6 +196,13 @@ fn writes(
     Ok(writes)
 }
 
+/// How long a hop is kept: as long as the operator wants, and never less than any session it can be
+/// part of.
+fn kept(zone: &Active, grant: &Grant, now: Timestamp) -> Timestamp {
+    let wanted = zone.bundle.record_secs.max(zone.bundle.session_secs);
+    kept_until(grant.session.ends.max(now.plus(wanted)))
+}
+
 /// A claim lives to the end of what it protects, the leeway and a margin (design §2).
 fn kept_until(end: Timestamp) -> Timestamp {
     end.plus(limits::LEEWAY_SECS).plus(limits::CLAIM_MARGIN_SECS)
@@ -173,9 +214,14 @@ fn record(key: String, value: &impl Serialize, expires: Timestamp) -> Result<Rec
     Ok(Record { key, value, expires, version: 0 })
 }
 
-fn index(grant: &Grant, event: &Event, zone: &Active, now: Timestamp) -> Vec<host::Entry> {
+fn index(
+    grant: &Grant,
+    event: &Event,
+    zone: &Active,
+    now: Timestamp,
+    expires: Timestamp,
+) -> Vec<host::Entry> {
     let key = format!("{HOP}{}", grant.hop());
-    let expires = kept_until(grant.session.ends);
     let entry = |index, name: &str| host::Entry {
         index,
         name: name.to_owned(),
@@ -212,6 +258,7 @@ async fn spend<H: Host>(
     let batch = Batch {
         id: moment.id(&format!("spend{index}")),
         now: moment.now,
+        until: Some(zone.as_of.plus(limits::SNAPSHOT_STALE_SECS)),
         expect: vec![Expect::Absent(OPENED.to_owned()), Expect::Absent(SPENT.to_owned())],
         write: vec![Write::Put(record(SPENT.to_owned(), &fact, expires)?)],
         index: Vec::new(),
@@ -252,34 +299,41 @@ fn refusal(grant: &Grant, key: &str) -> Refusal {
         (ENDED, _) => (Reason::SessionEnded, "the session was ended".to_owned()),
         (other, _) => (Reason::HopRevoked, other.to_owned()),
     };
-    Refusal::proof(grant.session.slot, reason, detail)
+    // A client whose proof was good is not told that it was not.
+    let slot = match (reason, grant.session.slot) {
+        (Reason::Replayed, slot) => slot,
+        (_, Slot::Client) => Slot::Request,
+        (_, slot) => slot,
+    };
+    Refusal::proof(slot, reason, detail)
 }
 
 /// Records a denial of verified parties, in the session that the hop would have entered. It spends
 /// and opens nothing. Returns whether the store took it.
 pub async fn deny<H: Host>(
     host: &H,
-    zone: &str,
+    zone: &Active,
     session: &str,
     event: &Event,
     moment: &Moment,
 ) -> bool {
-    let expires = moment.now.plus(limits::DENIAL_SECS);
-    let Ok(denied) = record(format!("{DENIED}{}", event.request), event, expires) else {
+    let kept = moment.now.plus(zone.bundle.record_secs.max(zone.bundle.session_secs));
+    let Ok(denied) = record(format!("{DENIED}{}", event.request), event, kept) else {
         return false;
     };
-    let count = Record { key: DENIALS.to_owned(), value: Vec::new(), expires, version: 0 };
+    let count = Record { key: DENIALS.to_owned(), value: Vec::new(), expires: kept, version: 0 };
     let entry = host::Entry {
         index: "record",
-        name: zone.to_owned(),
+        name: zone.bundle.zone.clone(),
         at: moment.now,
         key: denied.key.clone(),
-        expires,
+        expires: kept,
     };
-    let partition = partition(zone, session);
+    let partition = partition(&zone.bundle.zone, session);
     let batch = Batch {
         id: moment.id("denial"),
         now: moment.now,
+        until: None,
         expect: vec![Expect::Below { key: DENIALS.to_owned(), version: limits::DENIALS }],
         write: vec![Write::Put(denied), Write::Put(count.clone())],
         index: vec![entry],
@@ -290,6 +344,7 @@ pub async fn deny<H: Host>(
             let batch = Batch {
                 id: moment.id("denial-counted"),
                 now: moment.now,
+                until: None,
                 expect: Vec::new(),
                 write: vec![Write::Put(count)],
                 index: Vec::new(),
@@ -298,4 +353,13 @@ pub async fn deny<H: Host>(
         }
         Ok(Commit::Contended) | Err(_) => false,
     }
+}
+
+/// Where the denials of a client are recorded that belong to no session yet: one place a day, so
+/// that it cannot fill the store with them.
+#[must_use]
+pub fn denials(zone: &Active, presenter: &str, now: Timestamp) -> String {
+    let day = now.0.div_euclid(limits::DENIAL_SECS).to_be_bytes();
+    let parts = [zone.bundle.zone.as_bytes(), presenter.as_bytes(), &day];
+    base64url(&tagged_hash("denials", &parts))
 }

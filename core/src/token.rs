@@ -1,7 +1,7 @@
 //! What a grant becomes: the claims of a token (RFC 9068, design §6).
 
 use crate::active::Active;
-use crate::grant::Grant;
+use crate::grant::{self, Grant};
 use crate::host::{Host, Unavailable};
 use crate::identity::Principal;
 use crate::jwt;
@@ -12,7 +12,6 @@ use crate::own::{self, Act, OwnToken, Profile};
 /// an upstream token but the ids that rules made of it.
 #[must_use]
 pub fn mint(zone: &Active, grant: &Grant, now: Timestamp) -> OwnToken {
-    let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
     OwnToken {
         iss: zone.bundle.issuer.clone(),
         sub: grant.subject.id().to_owned(),
@@ -22,7 +21,7 @@ pub fn mint(zone: &Active, grant: &Grant, now: Timestamp) -> OwnToken {
         },
         aud: grant.target.audience().to_owned(),
         client_id: grant.presenter.clone(),
-        scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
+        scope: grant::joined(&grant.scopes),
         iat: now,
         exp: grant.expires,
         jti: grant.hop().to_owned(),

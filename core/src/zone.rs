@@ -20,6 +20,7 @@ mod header;
 mod issuer;
 mod keys;
 mod names;
+mod people;
 mod pins;
 mod policy;
 mod preset;
@@ -32,6 +33,7 @@ mod task;
 mod tests;
 mod url;
 
+pub(crate) use names::hidden;
 use read::{Report, Table};
 
 /// A file: what mistakes call it, and its text.
@@ -142,6 +144,7 @@ fn read_bundle(root: &Table, files: &Sources) -> Bundle {
         algorithm: header.algorithm,
         token_secs: header.token_secs,
         session_secs: header.session_secs,
+        record_secs: header.record_secs,
         danger_allow_http_loopback: header.loopback == url::Loopback::Allowed,
         issuers: issuer::finished(rows),
         rules,

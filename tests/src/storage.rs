@@ -36,7 +36,7 @@ fn record(key: &str, value: &str, expires: i64) -> Record {
 }
 
 fn batch(expect: Vec<Expect>, write: Vec<Write>) -> Batch {
-    Batch { id: unique("batch"), now: NOW, expect, write, index: Vec::new() }
+    Batch { id: unique("batch"), now: NOW, until: None, expect, write, index: Vec::new() }
 }
 
 fn put(key: &str, value: &str) -> Write {

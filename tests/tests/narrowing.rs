@@ -21,7 +21,7 @@ use writ_core::active::{Active, Snapshot};
 use writ_core::ask::{Ask, GrantType, Shown};
 use writ_core::bundle::{Application, Bundle, Resource, Task, TokenType};
 use writ_core::client::{Client, Proof};
-use writ_core::grant::{self, Envelope, Grant};
+use writ_core::grant::{self, Grant, Standing};
 use writ_core::identity::{Identity, Principal, Source};
 use writ_core::jwk::Algorithm;
 use writ_core::moment::{Moment, Timestamp};
@@ -29,6 +29,7 @@ use writ_core::own::{Act, OwnToken, Profile, Step, TaskSource, TokenTask};
 use writ_core::parties::{Parties, Proofs};
 use writ_core::refusal::{Reason, Slot};
 use writ_core::secret::Secret;
+use writ_core::task::{self, Envelope};
 use writ_core::{limits, token};
 
 const APPLICATIONS: usize = 6;
@@ -75,6 +76,7 @@ fn zone(defaults: &[u8], secs: &[i64], envelope: Option<Envelope>) -> Active {
         algorithm: Algorithm::ES256,
         token_secs: 300,
         session_secs: 3_600,
+        record_secs: 3_600,
         danger_allow_http_loopback: false,
         issuers: BTreeMap::new(),
         rules: BTreeMap::new(),
@@ -86,7 +88,7 @@ fn zone(defaults: &[u8], secs: &[i64], envelope: Option<Envelope>) -> Active {
         policies: BTreeMap::new(),
     };
     let snapshot = Snapshot { seq: 1, ..Snapshot::default() };
-    Active::new(snapshot, "bundle".into(), bundle).unwrap()
+    Active::new(snapshot, NOW, "bundle".into(), bundle).unwrap()
 }
 
 fn moment(step: usize, now: Timestamp) -> Moment {
@@ -101,17 +103,24 @@ fn root(zone: &Active, root_scopes: u8, life: i64, envelope: Option<&Envelope>) 
         name: "task".into(),
         id: None,
         source: TaskSource::Envelope,
-        envelope: envelope.map(grant::envelope_name),
+        envelope: envelope.map(task::envelope_name),
     };
-    let step = Step { jti: "root".into(), client_id: application(0), rules: vec![], seq: 1 };
-    let scope: Vec<String> = scopes(root_scopes).into_iter().collect();
+    let scope = grant::joined(&scopes(root_scopes));
+    let step = Step {
+        jti: "root".into(),
+        client_id: application(0),
+        aud: resource(1),
+        scope: scope.clone(),
+        rules: vec![],
+        seq: 1,
+    };
     OwnToken {
         iss: zone.bundle.issuer.clone(),
         sub: "user:idp:alice".into(),
         sub_profile: Profile::User,
         aud: resource(1),
         client_id: application(0),
-        scope: (!scope.is_empty()).then(|| scope.join(" ")),
+        scope,
         iat: NOW,
         exp: NOW.plus(life),
         jti: "root".into(),
@@ -199,14 +208,20 @@ fn narrow(
         number => resource(number),
     };
     let ask = ask(target, step.asked);
+    let standing = Standing { envelope: envelope.cloned(), ends: None };
     let parties = Parties::join(zone, proofs).map_err(|refusal| refusal.reason)?;
-    let task = grant::task(zone, &ask, &parties).map_err(|refusal| refusal.reason)?;
-    Grant::narrow(zone, &ask, &parties, task, envelope, moment).map_err(|refusal| refusal.reason)
+    let task = task::of(zone, &ask, &parties).map_err(|refusal| refusal.reason)?;
+    Grant::narrow(zone, &ask, &parties, task, &standing, moment).map_err(|refusal| refusal.reason)
 }
 
 /// Scopes of a token.
 fn held(token: &OwnToken) -> BTreeSet<String> {
     token.scope.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect()
+}
+
+/// Scopes of a hop.
+fn had(step: &Step) -> BTreeSet<String> {
+    step.scope.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect()
 }
 
 /// What a grant must never be.
@@ -219,8 +234,8 @@ fn check(
     now: Timestamp,
 ) {
     let audience = grant.target.audience();
-    if audience == parent.aud {
-        assert!(held(minted).is_subset(&held(parent)), "X01: beyond the parent on one resource");
+    for ancestor in parent.path.iter().filter(|step| step.aud == audience) {
+        assert!(held(minted).is_subset(&had(ancestor)), "X01: beyond an ancestor on one resource");
     }
     if let Some(envelope) = envelope
         && minted.aud != minted.client_id
@@ -261,14 +276,21 @@ fn within(
     let asked = match step.asked {
         Some(bits) => scopes(bits),
         None if itself => BTreeSet::new(),
-        None if resource(step.target) == parent.aud => held(parent),
-        None => zone.bundle.resources[&resource(step.target)].default_scopes.clone(),
+        None => {
+            let target = resource(step.target);
+            let above: Vec<_> = parent.path.iter().filter(|hop| hop.aud == target).collect();
+            match above.split_first() {
+                None => zone.bundle.resources[&target].default_scopes.clone(),
+                Some((first, rest)) => rest.iter().fold(had(first), |all, hop| &all & &had(hop)),
+            }
+        }
     };
     let fits = if itself {
         mine && asked.is_empty()
     } else {
         let target = resource(step.target);
-        let by_parent = target != parent.aud || asked.is_subset(&held(parent));
+        let above = parent.path.iter().filter(|hop| hop.aud == target);
+        let by_parent = above.into_iter().all(|hop| asked.is_subset(&had(hop)));
         let by_envelope = envelope.is_none_or(|envelope| {
             envelope.get(&target).is_some_and(|allowed| asked.is_subset(allowed))
         });
@@ -379,7 +401,7 @@ fn x01_two_resources_of_one_envelope_are_both_reached() {
     let third = go(&second, &step(2, 1, 0b1)).unwrap();
     assert_eq!(third.aud, resource(1));
     assert_eq!(third.actors(), [application(2), application(1), application(0)]);
-    assert_eq!(go(&second, &step(2, 1, 0b11)), Err(Reason::ScopeOutsideEnvelope));
+    assert_eq!(go(&second, &step(2, 1, 0b11)), Err(Reason::ScopeBeyondParent));
     assert_eq!(go(&second, &step(2, 3, 0b1)), Err(Reason::TargetOutsideEnvelope));
     assert_eq!(go(&third, &step(1, 2, 0b1)), Err(Reason::ChainCircular));
     assert_eq!(go(&second, &step(1, 2, 0b1)), Err(Reason::PresenterRefused));

@@ -291,14 +291,18 @@ pub(super) fn tag_record(tags: &BTreeMap<String, String>) -> Result<RestrictedEx
 struct Index {
     buckets: HashMap<Scope, Vec<Policy>>,
     /// Sets made before, by the part of a request's scope that any policy names.
-    made: Mutex<HashMap<Scope, Arc<PolicySet>>>,
+    made: Mutex<Made>,
 }
 
 /// A principal and a resource; `None` is any.
 type Scope = (Option<EntityUid>, Option<EntityUid>);
 
-/// Sets kept ready. Past it the memory starts anew: it holds no fact.
-const SETS: usize = 4_096;
+/// Sets put together before, and how many policies they hold: each has its own copies.
+#[derive(Default)]
+struct Made {
+    sets: HashMap<Scope, Arc<PolicySet>>,
+    policies: usize,
+}
 
 impl Index {
     fn new(policies: impl Iterator<Item = Policy>) -> Self {
@@ -341,7 +345,7 @@ impl Index {
             named.iter().find_map(|scope| scope.0.clone()),
             named.iter().find_map(|scope| scope.1.clone()),
         );
-        if let Some(set) = lock(&self.made).get(&name) {
+        if let Some(set) = lock(&self.made).sets.get(&name) {
             return Arc::clone(set);
         }
         let policies = named.into_iter().filter_map(|scope| self.buckets.get(scope)).flatten();
@@ -352,10 +356,13 @@ impl Index {
         }
         let set = Arc::new(set);
         let mut made = lock(&self.made);
-        if made.len() >= SETS {
-            made.clear();
+        made.policies = made.policies.saturating_add(set.num_of_policies()).saturating_add(1);
+        if made.policies > limits::SET_POLICIES {
+            // It holds no fact: it is filled again as requests come.
+            *made = Made::default();
+        } else {
+            made.sets.insert(name, Arc::clone(&set));
         }
-        made.insert(name, Arc::clone(&set));
         set
     }
 }

@@ -1,5 +1,8 @@
+//! What policies must not rest on.
+//!
 //! A permit that rests on a task must be for an application that may be on it, by claiming it or
-//! by a rule (design §2): otherwise it reads as a grant and is none.
+//! by a rule (design §2): otherwise it reads as a grant and is none. A forbid must not rest on a
+//! claim: only the hop that shows a token knows its claims, and one hop later it would forbid nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +30,12 @@ pub(super) fn faults(bundle: &Bundle, named: &BTreeMap<String, Named>) -> Vec<Fa
         let mut say = |message: String| {
             faults.push(Fault { file: entry.file.clone(), line: entry.line, message });
         };
+        if found.claims && !permits(&entry.policy) {
+            say(format!(
+                "`{name}` forbids by a claim, which only the hop that shows the token knows: let \
+                 the permits ask for the claim instead"
+            ));
+        }
         for task in &found.tasks {
             let Some(declared) = bundle.tasks.get(task) else {
                 say(format!("`{name}` names the task `{task}`, which is not declared"));
@@ -59,6 +68,8 @@ fn is_ruled(bundle: &Bundle, task: &str, application: &str) -> bool {
 struct Found {
     tasks: BTreeSet<String>,
     applications: BTreeSet<String>,
+    /// `context.claims` is read.
+    claims: bool,
 }
 
 impl Found {
@@ -71,6 +82,11 @@ impl Found {
                     let side = |name: &str| sides.get(name).unwrap_or(&Value::Null);
                     self.compare(side("left"), side("right"));
                     self.compare(side("right"), side("left"));
+                }
+                if let Some(access) = members.get(".") {
+                    let context = access.pointer("/left/Var").is_some_and(|name| name == "context");
+                    let claims = access.get("attr").is_some_and(|name| name == "claims");
+                    self.claims |= context && claims;
                 }
                 members.values().for_each(|value| self.walk(value));
             }

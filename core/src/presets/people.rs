@@ -52,7 +52,9 @@ pub(super) const OKTA_ORG: Preset = Preset {
     ..OKTA
 };
 
-/// A person's `sub` differs from application to application; `oid` within `tid` does not.
+/// A person's `sub` differs from application to application; `oid` within `tid` does not. ID tokens
+/// only: an access token may be an application's own, with an `oid` like a person's and nothing that
+/// must say so, but every access token tells how its client proved itself (`azpacr`).
 pub(super) const ENTRA: Preset = Preset {
     name: "entra",
     platform: "Microsoft Entra, people",
@@ -62,7 +64,12 @@ pub(super) const ENTRA: Preset = Preset {
     keys: Keys::Url("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys"),
     token_id: "/uti",
     pins: &[&["/tid"]],
-    require: &[Require { pointer: "/idtyp", demand: Demand::AbsentOr("user") }],
+    token_types: &[TokenType::IdToken, TokenType::Jwt],
+    require: &[
+        Require { pointer: "/idtyp", demand: Demand::AbsentOr("user") },
+        Require { pointer: "/azpacr", demand: Demand::Absent },
+        Require { pointer: "/appidacr", demand: Demand::Absent },
+    ],
     subject_claim: "/oid",
     ..PERSON
 };

@@ -18,6 +18,7 @@ pub(super) struct Header {
     pub(super) algorithm: Algorithm,
     pub(super) token_secs: i64,
     pub(super) session_secs: i64,
+    pub(super) record_secs: i64,
     pub(super) loopback: Loopback,
 }
 
@@ -47,6 +48,7 @@ pub(super) fn read(root: &Table) -> Header {
             algorithm: Algorithm::ES256,
             token_secs: TOKEN_SECS,
             session_secs: SESSION_SECS,
+            record_secs: RECORD_SECS,
             loopback: Loopback::Refused,
         };
     };
@@ -66,6 +68,7 @@ pub(super) fn read(root: &Table) -> Header {
         algorithm: zone.choice("algorithm", &algorithms).unwrap_or(Algorithm::ES256),
         token_secs,
         session_secs,
+        record_secs: zone.number("record_secs", &limits::RECORD_SECS).unwrap_or(RECORD_SECS),
         loopback,
     };
     zone.finish();
@@ -178,3 +181,5 @@ fn texts<'a>(ids: &'a Declared<'a>) -> impl Iterator<Item = Text<'a>> {
 /// Lives where the zone does not say: minutes for a token, half a day for a session.
 const TOKEN_SECS: i64 = 300;
 const SESSION_SECS: i64 = 43_200;
+/// A week.
+const RECORD_SECS: i64 = 604_800;

@@ -7,7 +7,7 @@ use super::header::Frame;
 use super::preset::{self, Base};
 use super::read::{Table, Text};
 use super::url::Url;
-use super::{claim, keys, names, pins, rule};
+use super::{claim, keys, names, people, pins, rule};
 use crate::bundle::{Issuer, KeySource, SingleUse, SubjectKind, TokenType};
 use crate::jwk::Algorithm;
 use crate::presets::{Audience, Keys, Preset};
@@ -27,7 +27,7 @@ pub(super) struct Row<'a> {
     /// What each `/sub` of a rule must start with.
     pub(super) subject_prefix: Option<String>,
     /// The finished issuer.
-    issuer: Option<Issuer>,
+    pub(super) issuer: Option<Issuer>,
 }
 
 /// Reads `[issuers]`.
@@ -35,6 +35,7 @@ pub(super) fn read<'a>(root: &Table<'a>, frame: &Frame) -> Vec<Row<'a>> {
     let tables = root.tables("issuers", "issuer");
     let rows: Vec<_> = tables.iter().map(|(id, table)| row(*id, table, frame)).collect();
     check_overlap(root, &rows);
+    people::check_namespaces(root, &rows);
     rows
 }
 
@@ -85,8 +86,9 @@ fn row<'a>(id: Text<'a>, table: &Table<'a>, frame: &Frame) -> Row<'a> {
         },
         kid_optional: table.flag("kid_optional").unwrap_or(preset.kid_optional),
         require: rule::required(table, preset),
-        client_claim: client_claim(table, preset, subject),
-        clients: clients(table, frame, subject),
+        client_claim: people::client_claim(table, preset, subject),
+        clients: people::clients(table, frame, subject),
+        namespace: people::namespace(table, id, subject),
         subject_claim: subject_claim(table, preset),
         device_claim: claim::pointer(table, "device_claim"),
     };
@@ -122,25 +124,6 @@ fn subject(table: &Table, preset: &Preset) -> SubjectKind {
         Some(said) => said,
         None => preset.subject,
     }
-}
-
-/// The applications that the values of a user issuer's client claim stand for.
-fn clients(table: &Table, frame: &Frame, subject: SubjectKind) -> BTreeMap<String, String> {
-    let Some(listed) = table.table("clients") else { return BTreeMap::new() };
-    if subject == SubjectKind::Workload {
-        table.mistake(listed.at, "`clients` is for issuers of people's tokens");
-    }
-    let mut clients = BTreeMap::new();
-    for (value, item) in listed.pairs() {
-        match item.text() {
-            Some(application) => {
-                frame.refer(table, "application", &frame.applications, application);
-                clients.insert(value.text.to_owned(), application.text.to_owned());
-            }
-            None => listed.ill_typed(value.text, item, "the identifier of an application"),
-        }
-    }
-    clients
 }
 
 fn audience(table: &Table, frame: &Frame, base: &Base) -> Vec<String> {
@@ -268,30 +251,6 @@ fn typ(table: &Table, preset: &Preset) -> Vec<String> {
         table.mistake(at, "`typ` is empty: write `\"\"` for tokens without one");
     }
     texts.into_iter().map(|text| text.text.to_ascii_lowercase()).collect()
-}
-
-fn client_claim(table: &Table, preset: &Preset, subject: SubjectKind) -> Option<String> {
-    let said = claim::pointer(table, "client_claim");
-    let item = table.item("client_claim");
-    match subject {
-        SubjectKind::User => {
-            let claim = said.or_else(|| preset.client_claim.map(str::to_owned));
-            if claim.is_none() && item.is_none() {
-                table.mistake(
-                    table.at,
-                    "`client_claim` is missing: which claim names the application that the person \
-                     signed in to?",
-                );
-            }
-            claim
-        }
-        SubjectKind::Workload => {
-            if let Some(item) = item {
-                table.mistake(item.at, "`client_claim` is for issuers whose `subject` is `user`");
-            }
-            None
-        }
-    }
 }
 
 fn subject_claim(table: &Table, preset: &Preset) -> String {

@@ -34,7 +34,7 @@ pub(super) fn read(
     if let Some(host) = host
         && (discovery.is_none()
             || Url::fetched(&format!("https://{}", host.text), frame.loopback)
-                .is_ok_and(|url| url.host != host.text))
+                .map_or(true, |url| url.host != host.text))
     {
         keys.mistake(host.at, "`keys_host` must be a host, and goes with `discovery`");
     }
@@ -151,7 +151,15 @@ fn uploaded(
         keys.report.add_to(file.text, 1, format!("a key set may have at most {most} bytes"));
         return None;
     }
-    match serde_json::from_str(text) {
+    // Read twice: once for the line of a fault, once strictly, as everything from outside is.
+    let read = serde_json::from_str::<Value>(text);
+    if read.as_ref().is_ok_and(Value::is_object)
+        && let Err(wrong) = crate::strict::object(text.as_bytes())
+    {
+        keys.report.add_to(file.text, 1, wrong);
+        return None;
+    }
+    match read {
         Ok(set) => Some(key_set(keys, file.at, &format!("`{name}`"), &set, algorithms)),
         Err(error) => {
             keys.report.add_to(file.text, error.line().max(1), format!("not JSON: {error}"));

@@ -59,7 +59,7 @@ pub(super) fn check_value(text: &str) -> Result<(), String> {
 
 /// Whether a character shows nothing or changes how others are shown: controls, and of Unicode's
 /// format characters and fillers all that exist.
-pub(super) fn hidden(c: char) -> bool {
+pub(crate) fn hidden(c: char) -> bool {
     c.is_control() || HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(c)))
 }
 

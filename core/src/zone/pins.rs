@@ -103,7 +103,7 @@ fn check_subject(table: &Table, row: &Row, conditions: &[(At, Condition)]) {
         let values = match &condition.test {
             Test::Equals(value) => std::slice::from_ref(value),
             Test::OneOf(values) => values,
-            Test::NoneOf(_) | Test::AbsentOr(_) => &[],
+            Test::NoneOf(_) | Test::AbsentOr(_) | Test::Absent => &[],
         };
         let starts = |value: &serde_json::Value| {
             value.as_str().is_some_and(|text| text.starts_with(prefix.as_str()))

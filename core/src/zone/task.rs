@@ -72,5 +72,10 @@ fn pairs(
         let message = format!("may have at most {} pairs of resource and scope", limits::ENVELOPE);
         envelope.mistake(envelope.at, message);
     }
+    let bytes = serde_json::to_vec(&all).map_or(usize::MAX, |bytes| bytes.len());
+    if bytes > limits::ENVELOPE_BYTES {
+        let most = limits::ENVELOPE_BYTES;
+        envelope.mistake(envelope.at, format!("may have at most {most} bytes, as JSON"));
+    }
     all
 }

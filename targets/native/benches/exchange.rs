@@ -34,7 +34,7 @@ use writ_core::client;
 use writ_core::encoding::{base64url, hex, sha256};
 use writ_core::event::Event;
 use writ_core::form::Form;
-use writ_core::grant::Grant;
+use writ_core::grant::{Grant, Standing};
 use writ_core::host::{Batch, Expect, Host, Record, Write};
 use writ_core::http::Request;
 use writ_core::identity;
@@ -183,7 +183,7 @@ impl Bench {
             slot: Slot::Subject,
         };
         let parties = Parties::join(zone, proofs).unwrap();
-        Grant::narrow(zone, ask, &parties, None, None, &moment).unwrap()
+        Grant::narrow(zone, ask, &parties, None, &Standing::default(), &moment).unwrap()
     }
 
     /// A batch of the size that an exchange commits.
@@ -207,6 +207,7 @@ impl Bench {
         let batch = Batch {
             id: id.clone(),
             now: moment.now,
+            until: None,
             expect: vec![absent("opened"), absent("spent"), absent("ended")],
             write: vec![
                 Write::Put(record(format!("hop/{id}"), 900)),
@@ -228,8 +229,8 @@ async fn scoped(policies: usize) {
     let idp = PrivateKey::generate(Algorithm::ES256).unwrap();
     let bundle = bundle(&idp, policies);
     let snapshot = active::Snapshot { seq: 1, ..active::Snapshot::default() };
-    let zone = Active::new(snapshot, "bench".to_owned(), bundle).unwrap();
     let moment = moment::draw().unwrap();
+    let zone = Active::new(snapshot, moment.now, "bench".to_owned(), bundle).unwrap();
     let ask = {
         let request = request("x.y.z");
         let form = Form::parse(&request.body).unwrap();
@@ -238,7 +239,7 @@ async fn scoped(policies: usize) {
     let client = client::Client { application: "agent".into(), proof: client::Proof::Secret };
     let proofs = Proofs { client: Some(client), subject: None, actor: None, slot: Slot::Client };
     let parties = Parties::join(&zone, proofs).unwrap();
-    let grant = Grant::narrow(&zone, &ask, &parties, None, None, &moment).unwrap();
+    let grant = Grant::narrow(&zone, &ask, &parties, None, &Standing::default(), &moment).unwrap();
     let decide = measure(2_000, 1, async || {
         black_box(policy::decide(&zone, &grant, Told::default(), moment.now).unwrap());
     })

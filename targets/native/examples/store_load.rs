@@ -77,6 +77,7 @@ fn exchange(id: &str, now: Timestamp) -> Batch {
     Batch {
         id: id.into(),
         now,
+        until: None,
         expect: vec![
             absent("opened"),
             absent("ended"),

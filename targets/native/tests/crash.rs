@@ -95,6 +95,7 @@ fn opening(id: &str) -> Batch {
     Batch {
         id: id.into(),
         now: NOW,
+        until: None,
         expect: vec![Expect::Absent("opened".into())],
         write: vec![record("opened"), record("hop")],
         index: vec![Entry {

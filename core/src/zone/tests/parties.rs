@@ -205,3 +205,67 @@ fn default_scopes_at_their_limit_and_past_it() {
     let mark = "#! resource `urn:x:y`: a request may have at most 64 scopes";
     refused(&zone(limits::SCOPES + 1, mark));
 }
+
+super::refuses! {
+    two_rows_of_one_issuer_with_two_namespaces: r#"
+[issuers.web] #! issuer `web` has the people of issuer `cli`: give both the same `namespace`
+issuer = "https://idp.example.com"
+subject = "user"
+client_claim = "/azp"
+audience = "web"
+[issuers.cli]
+issuer = "https://idp.example.com"
+subject = "user"
+client_claim = "/azp"
+audience = "cli"
+"#;
+    a_namespace_with_a_colon: r#"
+[issuers."okta:eu"] #! issuer `okta:eu`: the namespace of people must not have a colon
+issuer = "https://idp.example.com"
+subject = "user"
+client_claim = "/azp"
+"#;
+    a_namespace_of_workloads: r#"
+[issuers.ci]
+issuer = "https://ci.example.com"
+namespace = "ci" #! issuer `ci`: `namespace` is for issuers of people's tokens
+"#;
+}
+
+#[test]
+fn rows_of_one_issuer_may_share_their_people() {
+    let row = |id: &str, issuer: &str| {
+        format!(
+            "[issuers.{id}]\nissuer = \"{issuer}\"\nsubject = \"user\"\nclient_claim = \"/azp\"\n\
+             audience = \"{id}\"\nnamespace = \"acme\"\n"
+        )
+    };
+    let one = "https://idp.example.com";
+    let bundle = super::compiled(&(row("web", one) + &row("cli", one)));
+    assert!(bundle.issuers.values().all(|issuer| issuer.namespace == "acme"));
+    let zone =
+        format!("{}{}{}", super::HEADER, row("web", one), row("cli", "https://b.example.com"));
+    let mistakes = super::compile(&super::sources(&zone)).expect_err("two people would be one");
+    assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+}
+
+#[test]
+fn a_forbid_by_a_claim_is_refused_since_the_next_hop_would_escape_it() {
+    let zone = format!(
+        "{}[claims.risk]\nof = \"subject\"\npointer = \"/risk\"\ntype = \"string\"\n",
+        super::HEADER
+    );
+    let with = |policy: &str| {
+        let mut files = super::sources(&zone);
+        files.policies = vec![super::Source { path: "p.cedar".into(), text: policy.into() }];
+        super::compile(&files)
+    };
+    let condition =
+        "when { context.claims.subject has risk && context.claims.subject.risk == \"low\" };";
+    let permit = format!("@id(\"a\") permit (principal, action, resource) {condition}");
+    assert!(with(&permit).is_ok());
+    let forbid = format!("\n@id(\"a\") forbid (principal, action, resource) {condition}");
+    let mistakes = with(&forbid).expect_err("a forbid by a claim");
+    assert_eq!((mistakes[0].file.as_str(), mistakes[0].line), ("policies/p.cedar", 2));
+    assert!(mistakes[0].message.contains("forbids by a claim"), "{}", mistakes[0].message);
+}

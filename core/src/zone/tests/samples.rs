@@ -148,6 +148,7 @@ fn holds(condition: &Condition, claims: &Value) -> bool {
         Test::OneOf(all) => value.is_some_and(|value| all.contains(value)),
         Test::NoneOf(all) => value.is_none_or(|value| !all.contains(value)),
         Test::AbsentOr(wanted) => value.is_none_or(|value| value == wanted),
+        Test::Absent => value.is_none(),
     }
 }
 

@@ -12,6 +12,7 @@ use writ_core::moment::Timestamp;
 
 use super::SWEEP_ROWS;
 use super::apply::{Statements, apply};
+use crate::moment;
 
 /// What the writer is asked.
 #[derive(Debug)]
@@ -93,6 +94,11 @@ impl<'connection> Writer<'connection> {
     fn settle(&mut self, group: &mut Vec<Job>) {
         // Who timed out has been told that the outcome is unknown; not doing it is one of those.
         group.retain(|job| !job.reply.is_closed());
+        let now = moment::now();
+        for job in group.extract_if(.., |job| job.batch.until.is_some_and(|until| now > until)) {
+            let late = "the batch came too late to be written";
+            let _ = job.reply.send(Err(Unavailable(late.into())));
+        }
         if group.is_empty() {
             return;
         }

@@ -70,7 +70,7 @@ pub(crate) fn record(key: &str, value: &str) -> Record {
 
 /// A batch at [`NOW`].
 pub(crate) fn batch(id: &str, expect: Vec<Expect>, write: Vec<Write>) -> Batch {
-    Batch { id: id.into(), now: NOW, expect, write, index: Vec::new() }
+    Batch { id: id.into(), now: NOW, until: None, expect, write, index: Vec::new() }
 }
 
 /// The instant of every case.
