@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use writ_core::bundle::Bundle;
+use writ_core::policy::Policies;
 
 use super::{Failure, Format, ZoneArgument, open, print};
 
@@ -27,14 +28,16 @@ pub(super) fn run(command: &Check) -> Result<ExitCode, Failure> {
     match (command.format, compiled) {
         (Format::Text, Ok(bundle)) => {
             let (name, size) = name(&bundle)?;
+            let (policies, unscoped) = counts(&bundle)?;
             print(&format!(
-                "zone `{}` is sound: {} rules, {} applications, {} resources, {} policy files\n\
+                "zone `{}` is sound: {} rules, {} applications, {} resources\n\
+                 {policies} policies, {unscoped} of them for any principal and resource, which \
+                 every request evaluates\n\
                  bundle {name}, {size} bytes",
                 bundle.zone,
                 bundle.rules.len(),
                 bundle.applications.len(),
                 bundle.resources.len(),
-                bundle.policies.len(),
             ));
         }
         (Format::Text, Err(mistakes)) => {
@@ -46,11 +49,17 @@ pub(super) fn run(command: &Check) -> Result<ExitCode, Failure> {
         }
         (Format::Json, Ok(bundle)) => {
             let (name, size) = name(&bundle)?;
-            let zone = &bundle.zone;
-            print(
-                &json!({ "ok": true, "zone": zone, "bundle": name, "bytes": size, "mistakes": [] })
-                    .to_string(),
-            );
+            let (policies, unscoped) = counts(&bundle)?;
+            let result = json!({
+                "ok": true,
+                "zone": bundle.zone,
+                "bundle": name,
+                "bytes": size,
+                "policies": policies,
+                "unscoped_policies": unscoped,
+                "mistakes": [],
+            });
+            print(&result.to_string());
         }
         (Format::Json, Err(mistakes)) => {
             let mistakes: Vec<_> = mistakes
@@ -67,6 +76,13 @@ pub(super) fn run(command: &Check) -> Result<ExitCode, Failure> {
         }
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many policies there are, and how many of them no index keeps from any request.
+fn counts(bundle: &Bundle) -> Result<(usize, usize), Failure> {
+    let policies = Policies::compile(bundle)
+        .map_err(|faults| Failure(faults.first().map(ToString::to_string).unwrap_or_default()))?;
+    Ok(policies.counts())
 }
 
 fn name(bundle: &Bundle) -> Result<(String, usize), Failure> {
