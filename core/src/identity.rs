@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use crate::active::{Active, Named};
-use crate::bundle::{Bearer, Condition, Issuer, Rule, SingleUse, SubjectKind, Test, TokenType};
+use crate::bundle::{Bearer, Issuer, Rule, SingleUse, SubjectKind, TokenType};
 use crate::encoding::{base64url, hex, tagged_hash};
 use crate::host::Host;
 use crate::jwt::{self, Claims, TokenFault, Unverified, Verdict};
@@ -18,6 +18,7 @@ use crate::limits;
 use crate::moment::Timestamp;
 use crate::own::OwnToken;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::rule;
 use crate::secret::Secret;
 
 /// A person or an application, by the id that tokens, policies and the record use.
@@ -125,7 +126,7 @@ pub async fn verify<H: Host>(
         .and_then(|expires| check_claims(issuer, &claims).map(|()| expires))
         .map_err(|(reason, detail)| refuse(reason, detail))?;
     let (id, rule) =
-        matching_rule(zone, row, &claims).map_err(|(reason, detail)| refuse(reason, detail))?;
+        rule::matching(zone, row, &claims).map_err(|(reason, detail)| refuse(reason, detail))?;
     bearer(zone, row, issuer, id, rule, claims)
         .map(|(principal, external)| Identity {
             principal,
@@ -136,7 +137,8 @@ pub async fn verify<H: Host>(
         .map_err(|(reason, detail)| refuse(reason, detail).into())
 }
 
-type Fault = (Reason, String);
+/// Why a token is refused, and the particulars for the record.
+pub(crate) type Fault = (Reason, String);
 
 /// Takes a token apart, before anybody vouches for it.
 ///
@@ -310,57 +312,10 @@ fn check_claims(issuer: &Issuer, claims: &Claims) -> Result<(), Fault> {
     if claims.get("cnf").is_some() {
         return Err((Reason::SenderConstrained, String::new()));
     }
-    match issuer.require.iter().find(|condition| !holds(condition, claims)) {
-        Some(failed) => Err((Reason::ConditionFailed, expectation(failed, claims))),
+    match issuer.require.iter().find(|condition| !rule::holds(condition, claims)) {
+        Some(failed) => Err((Reason::ConditionFailed, rule::expectation(failed, claims))),
         None => Ok(()),
     }
-}
-
-fn holds(condition: &Condition, claims: &Claims) -> bool {
-    let actual = claims.pointer(&condition.pointer);
-    match &condition.test {
-        Test::Equals(expected) => actual == Some(expected),
-        Test::OneOf(accepted) => actual.is_some_and(|actual| accepted.contains(actual)),
-        Test::NoneOf(refused) => actual.is_none_or(|actual| !refused.contains(actual)),
-        Test::AbsentOr(expected) => actual.is_none_or(|actual| actual == expected),
-        Test::Absent => actual.is_none(),
-    }
-}
-
-/// Claim, expected, actual: for the record.
-fn expectation(condition: &Condition, claims: &Claims) -> String {
-    let actual = claims.pointer(&condition.pointer).map_or_else(
-        || "absent".to_owned(),
-        |actual| format!("`{}`", crate::form::printable(&actual.to_string())),
-    );
-    let expected = serde_json::to_string(&condition.test).unwrap_or_default();
-    format!("`{}` is {actual}, expected {expected}", condition.pointer)
-}
-
-/// The one rule that the token matches.
-fn matching_rule<'a>(
-    zone: &'a Active,
-    row: &str,
-    claims: &Claims,
-) -> Result<(&'a str, &'a Rule), Fault> {
-    let ids = zone.rules.get(row).map(Vec::as_slice).unwrap_or_default();
-    let mut near = None;
-    let mut found = None;
-    for (id, rule) in ids.iter().filter_map(|id| zone.bundle.rules.get_key_value(id)) {
-        match rule.conditions.iter().find(|condition| !holds(condition, claims)) {
-            Some(failed) => near = near.or(Some((id, failed))),
-            None if found.is_some() => {
-                return Err((Reason::RuleAmbiguous, format!("`{id}` matches as well")));
-            }
-            None => found = Some((id.as_str(), rule)),
-        }
-    }
-    found.ok_or_else(|| {
-        let detail = near.map(|(id, failed)| {
-            format!("rule `{id}`, of {}: {}", ids.len(), expectation(failed, claims))
-        });
-        (Reason::RuleMissing, detail.unwrap_or_else(|| "it has no rule".to_owned()))
-    })
 }
 
 fn bearer(

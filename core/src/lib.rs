@@ -26,6 +26,7 @@ pub mod policy;
 pub mod presets;
 pub mod publish;
 pub mod refusal;
+mod rule;
 pub mod secret;
 pub mod session;
 pub mod strict;

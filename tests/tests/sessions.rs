@@ -9,6 +9,7 @@ use writ_core::host::{Batch, Host, Record, Write};
 use writ_core::moment::Timestamp;
 use writ_core::{publish, session};
 use writ_tests::run::token_request;
+use writ_tests::spoil::Spoil;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -57,6 +58,31 @@ fn a_task_id_joins_the_session_again_until_it_ends_and_then_opens_another_life_o
     let (status, after) = assistant(&world, &files, BEGINNING + 3_600);
     assert_eq!(status, 200, "{after}");
     assert_eq!(claims(&after)["exp"], BEGINNING + 3_900);
+}
+
+/// An ECDSA signature has a twin that is as valid: both are one proof, and find one session.
+#[test]
+fn j12_the_twin_of_a_signature_finds_the_same_session() {
+    let world = World::new("plain");
+    let token = world.sign(json!({ "from": "ci", "claims": { "sub": "builder" } }), BEGINNING);
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = writ_core::encoding::from_base64url(signature).unwrap();
+    Spoil::TwinSignature.signature(&mut signature);
+    let twin = format!("{message}.{}", writ_core::encoding::base64url(&signature));
+    assert_ne!(twin, token);
+    let session = |token: &str, task_id: &str| {
+        let fields = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", token),
+            ("resource", FILES),
+            ("task_id", task_id),
+        ];
+        let (status, answer) = ask(&world, &fields, BEGINNING);
+        assert_eq!(status, 200, "{answer}");
+        claims(&answer)["sid"].clone()
+    };
+    assert_eq!(session(&token, "t-1"), session(&twin, "t-1"));
+    assert_ne!(session(&token, "t-1"), session(&twin, "t-2"));
 }
 
 #[test]
