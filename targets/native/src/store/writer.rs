@@ -61,7 +61,7 @@ pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>
                     writer.settle(&mut group);
                     // Only tidiness: what is in the log is as durable as what is in the file.
                     let _ =
-                        connection.pragma_query_value(None, "wal_checkpoint(TRUNCATE)", |_| Ok(()));
+                        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
                     let _ = reply.send(());
                     return;
                 }
