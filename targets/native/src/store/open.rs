@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use writ_core::limits;
 
 use super::StoreOptions;
+use super::place::Place;
 
 /// Why the store cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,12 @@ impl std::fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// Where the file is that was opened.
+pub(super) fn place(options: &StoreOptions) -> Result<Place, StoreError> {
+    let path = options.path.as_path();
+    Place::of(path).map_err(|error| StoreError::NotWritable(path.into(), error.to_string()))
+}
 
 /// Opens the connection that writes, and says whether the store holds no record.
 pub(super) fn writer(options: &StoreOptions) -> Result<(Connection, bool), StoreError> {
