@@ -40,6 +40,23 @@ pub fn send(authority: &str, request: &writ_core::http::Request) -> std::io::Res
     let mut stream = TcpStream::connect(authority)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     stream.set_nodelay(true)?;
+    let (head, body) = parts(authority, request);
+    stream.write_all(&head)?;
+    // A server that refuses a long body may answer before it has read it all.
+    let _ = stream.write_all(body);
+    let mut bytes = Vec::new();
+    let read = stream.read_to_end(&mut bytes);
+    match parse(&bytes) {
+        Some(answer) => Ok(answer),
+        None => Err(read.err().unwrap_or_else(|| std::io::Error::other("no HTTP answer"))),
+    }
+}
+
+/// The head and the body of a request, as [`send`] sends them.
+pub fn parts<'request>(
+    authority: &str,
+    request: &'request writ_core::http::Request,
+) -> (Vec<u8>, &'request [u8]) {
     let target = match &request.query {
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
@@ -55,15 +72,7 @@ pub fn send(authority: &str, request: &writ_core::http::Request) -> std::io::Res
         head.push_str(&format!("content-length: {}\r\n", request.body.len()));
     }
     head.push_str("connection: close\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    // A server that refuses a long body may answer before it has read it all.
-    let _ = stream.write_all(&request.body);
-    let mut bytes = Vec::new();
-    let read = stream.read_to_end(&mut bytes);
-    match parse(&bytes) {
-        Some(answer) => Ok(answer),
-        None => Err(read.err().unwrap_or_else(|| std::io::Error::other("no HTTP answer"))),
-    }
+    (head.into_bytes(), &request.body)
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {

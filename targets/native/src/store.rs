@@ -23,6 +23,7 @@ pub use self::open::StoreError;
 
 mod apply;
 mod open;
+mod place;
 mod reader;
 mod writer;
 
@@ -52,6 +53,7 @@ impl Store {
     /// See [`StoreError`].
     pub fn open(options: &StoreOptions) -> Result<Self, StoreError> {
         let (writer, fresh) = open::writer(options)?;
+        let place = open::place(options)?;
         let reader = open::reader(options)?;
         let (commands, waiting_commands) = mpsc::channel(QUEUE);
         let (lookups, waiting_lookups) = mpsc::channel(QUEUE);
@@ -61,7 +63,7 @@ impl Store {
                 .spawn(body)
                 .map_err(|error| StoreError::Thread(error.to_string()))
         };
-        spawn("store-writer", Box::new(move || writer::run(&writer, waiting_commands)))?;
+        spawn("store-writer", Box::new(move || writer::run(&writer, place, waiting_commands)))?;
         spawn("store-reader", Box::new(move || reader::run(&reader, waiting_lookups)))?;
         Ok(Self { commands, lookups, fresh })
     }

@@ -41,18 +41,17 @@ pub(super) fn sound_zone(directory: &Path) -> Result<Bundle, Failure> {
 
 fn sources(directory: &Path) -> Result<Sources, Failure> {
     let path = directory.join("zone.toml");
-    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure(format!(
+    let text = text(&path)?.ok_or_else(|| {
+        Failure(format!(
             "there is no {}: name the directory that holds `zone.toml` with `--zone`",
             shown(&path)
-        )),
-        _ => Failure(format!("{} cannot be read: {error}", shown(&path))),
+        ))
     })?;
     let mut uploaded = BTreeMap::new();
     for name in zone::uploads(&text) {
         let path = directory.join(&name);
         // Where it is missing, the compiler says so with the line that names it.
-        if let Ok(text) = fs::read_to_string(&path) {
+        if let Some(text) = self::text(&path)? {
             uploaded.insert(name, text);
         }
     }
@@ -61,21 +60,38 @@ fn sources(directory: &Path) -> Result<Sources, Failure> {
     Ok(Sources { zone, policies, uploaded })
 }
 
+/// A file's text, where there is a file.
+fn text(path: &Path) -> Result<Option<String>, Failure> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let sound = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = sound.filter(|byte| **byte == b'\n').count().saturating_add(1);
+        Failure(format!("{}:{line}: the file must be text in UTF-8", shown(path)))
+    })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure(format!("{} cannot be read: {error}", shown(path)))
+}
+
 /// The policy files by name, in the order of their names.
 fn policies(directory: &Path) -> Result<Vec<Source>, Failure> {
-    let unreadable = |path: &Path, error: std::io::Error| {
-        Failure(format!("{} cannot be read: {error}", shown(path)))
-    };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(directory, error)),
+        Err(error) => return Err(unreadable(directory, &error)),
     };
     let mut policies = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| unreadable(directory, error))?.path();
+        let path = entry.map_err(|error| unreadable(directory, &error))?.path();
         if path.extension().is_some_and(|extension| extension == "cedar") {
-            let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            // Without it the zone would be another: what is missing may be what forbids.
+            let missing = || unreadable(&path, &ErrorKind::NotFound.into());
+            let text = text(&path)?.ok_or_else(missing)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             policies.push(Source { path: name, text });
         }

@@ -37,8 +37,16 @@ pub(super) struct Serve {
 
 pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
     let bundle = open::sound_zone(&command.zone.directory)?;
-    let instance = open::instance(&command.data, io::stdout())?;
     open::runtime()?.block_on(async {
+        // Before anything is changed: a service that cannot listen must not be what activates a
+        // bundle or a key for the one that does. Whoever connects already waits a moment.
+        let listen = command.listen;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure(format!(
+                "{listen} cannot be listened on ({error}): name another with `--listen`"
+            ))
+        })?;
+        let instance = open::instance(&command.data, io::stdout())?;
         if !open::try_key(&instance, &bundle).await? {
             let (public, _) = open::add_key(&instance, &bundle).await?;
             log::info("created a signing key", &[("kid", public.kid.into())]);
@@ -46,12 +54,6 @@ pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
         let host = Native::new(Arc::clone(&instance));
         let snapshot =
             publish::activate(&host, &bundle, &open::draw()?).await.map_err(open::unavailable)?;
-        let listen = command.listen;
-        let listener = TcpListener::bind(listen).await.map_err(|error| {
-            Failure(format!(
-                "{listen} cannot be listened on ({error}): name another with `--listen`"
-            ))
-        })?;
         let address = listener.local_addr()?;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

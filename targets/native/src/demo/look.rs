@@ -108,29 +108,46 @@ fn claim(name: &str, value: &Value, width: usize) -> Vec<String> {
     match value {
         _ if columns(&line) <= width => vec![line],
         Value::Array(elements) => {
-            let inner: Vec<_> = elements.iter().map(inline).collect();
-            let inner = inner.join(",\n  ");
-            let whole = format!("\"{name}\": [\n  {inner}\n]");
-            whole.lines().map(str::to_owned).collect()
-        }
-        Value::Object(members) => {
-            let mut lines = vec![format!("\"{name}\": {{")];
-            for part in in_order(members) {
-                match lines.last_mut() {
-                    Some(line) if columns(line).saturating_add(columns(&part)) < width => {
-                        line.push_str(&format!(" {part},"));
-                    }
-                    _ => lines.push(format!("  {part},")),
+            let mut lines = vec![format!("\"{name}\": [")];
+            for element in elements {
+                match element {
+                    Value::Object(members) => lines.extend(packed("  ", members, width)),
+                    other => lines.push(format!("  {}", inline(other))),
+                }
+                if let Some(line) = lines.last_mut() {
+                    line.push(',');
                 }
             }
             if let Some(line) = lines.last_mut() {
                 line.pop();
-                line.push_str(" }");
             }
+            lines.push("]".to_owned());
             lines
         }
+        Value::Object(members) => packed(&format!("\"{name}\": "), members, width),
         _ => vec![line],
     }
+}
+
+/// An object after `lead`, as many members on a line as fit, further lines indented.
+fn packed(lead: &str, members: &Map<String, Value>, width: usize) -> Vec<String> {
+    let indent = " ".repeat(lead.len().saturating_sub(lead.trim_start().len()).saturating_add(2));
+    let mut lines = vec![format!("{lead}{{")];
+    for part in in_order(members) {
+        match lines.last_mut() {
+            Some(line)
+                if columns(line).saturating_add(columns(&part)).saturating_add(4) < width =>
+            {
+                line.push_str(&format!(" {part},"));
+            }
+            _ => lines.push(format!("{indent}{part},")),
+        }
+    }
+    if let Some(line) = lines.last_mut() {
+        line.pop();
+        line.push_str(" }");
+    }
+    lines
 }
 
 /// A value as JSON on one line, with room between its parts and ids cut short.

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use writ_core::limits;
 
 use super::StoreOptions;
+use super::place::Place;
 
 /// Why the store cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,12 +75,23 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// Where the file is that was opened.
+pub(super) fn place(options: &StoreOptions) -> Result<Place, StoreError> {
+    let path = options.path.as_path();
+    Place::of(path).map_err(|error| StoreError::NotWritable(path.into(), error.to_string()))
+}
+
 /// Opens the connection that writes, and says whether the store holds no record.
 pub(super) fn writer(options: &StoreOptions) -> Result<(Connection, bool), StoreError> {
     let path = options.path.as_path();
     create(path)?;
     let failed = |error| explain(path, &error);
     let mut connection = Connection::open_with_flags(path, FLAGS).map_err(failed)?;
+    // Asked before the first setting too, which would already change another program's file.
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    let look = connection.transaction().map_err(failed)?;
+    version(&look, path)?;
+    drop(look);
     configure(&connection, options.max_bytes).map_err(failed)?;
     migrate(&mut connection, path)?;
     let fresh = connection
@@ -127,7 +139,6 @@ fn create(path: &Path) -> Result<(), StoreError> {
 }
 
 fn configure(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Every commit waits for the disk: an acknowledged claim must survive a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -150,22 +161,11 @@ fn configure(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Resul
 /// Brings the schema to the newest version, one step at a time, all in one transaction.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |error| explain(path, &error);
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = known();
     // Immediate, so that of two processes that start at once the second finds it done.
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let number = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let found = number("user_version").map_err(failed)?;
-    let application = number("application_id").map_err(failed)?;
-    let tables: i64 = transaction
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
-    if application != APPLICATION && (tables > 0 || found != 0) {
-        return Err(StoreError::Foreign(path.into()));
-    }
-    if found > known {
-        return Err(StoreError::Newer { path: path.into(), found, known });
-    }
+    let found = version(&transaction, path)?;
     if found < known {
         let done = usize::try_from(found).unwrap_or_default();
         for step in MIGRATIONS.iter().skip(done) {
@@ -175,6 +175,30 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
         transaction.pragma_update(None, "user_version", known).map_err(failed)?;
     }
     transaction.commit().map_err(failed)
+}
+
+/// The version of the file's schema, where the file is new or ours and this program knows it. All
+/// of it is asked in one transaction, since another process may be creating the schema.
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let failed = |error| explain(path, &error);
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = number("user_version").map_err(failed)?;
+    let application = number("application_id").map_err(failed)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    if application != APPLICATION && (tables > 0 || found != 0) {
+        return Err(StoreError::Foreign(path.into()));
+    }
+    if found > known() {
+        return Err(StoreError::Newer { path: path.into(), found, known: known() });
+    }
+    Ok(found)
+}
+
+/// The newest version of the schema that this program knows.
+fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
 fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {

@@ -3,6 +3,7 @@
 //! When anything in a group fails, the whole group is rolled back and every caller is told. The
 //! thread itself never gives up: a full disk that gets space back is a store that works again.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Statement};
@@ -12,6 +13,7 @@ use writ_core::moment::Timestamp;
 
 use super::SWEEP_ROWS;
 use super::apply::{Statements, apply};
+use super::place::Place;
 use crate::moment;
 
 /// What the writer is asked.
@@ -34,9 +36,9 @@ pub(super) struct Job {
 }
 
 /// Works until it is told to close, or until nobody can ask any more.
-pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>) {
+pub(super) fn run(connection: &Connection, place: Place, mut commands: mpsc::Receiver<Command>) {
     // Without its statements the thread ends, and every caller hears that it has stopped.
-    let Ok(mut writer) = Writer::new(connection) else { return };
+    let Ok(mut writer) = Writer::new(connection, place) else { return };
     let mut waiting = Vec::with_capacity(GROUP);
     let mut group = Vec::with_capacity(GROUP);
     let mut before = 0_u32;
@@ -60,8 +62,7 @@ pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>
                 Command::Close(reply) => {
                     writer.settle(&mut group);
                     // Only tidiness: what is in the log is as durable as what is in the file.
-                    let _ =
-                        connection.pragma_query_value(None, "wal_checkpoint(TRUNCATE)", |_| Ok(()));
+                    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
                     let _ = reply.send(());
                     return;
                 }
@@ -73,15 +74,17 @@ pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>
 
 struct Writer<'connection> {
     connection: &'connection Connection,
+    place: Place,
     begin: Statement<'connection>,
     commit: Statement<'connection>,
     statements: Statements<'connection>,
 }
 
 impl<'connection> Writer<'connection> {
-    fn new(connection: &'connection Connection) -> rusqlite::Result<Self> {
+    fn new(connection: &'connection Connection, place: Place) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
+            place,
             // Immediate: the lock is taken before the first condition is read, so that no other
             // process can make it untrue before the commit.
             begin: connection.prepare("BEGIN IMMEDIATE")?,
@@ -143,7 +146,10 @@ impl<'connection> Writer<'connection> {
     fn transaction<T>(
         &mut self,
         body: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
+    ) -> Result<T, Fault> {
+        if let Some(path) = self.place.lost() {
+            return Err(Fault::Lost(path.into()));
+        }
         self.rollback()?;
         self.begin.execute([])?;
         let result = body(self).and_then(|value| self.commit.execute([]).map(|_| value));
@@ -151,7 +157,7 @@ impl<'connection> Writer<'connection> {
             // Where this fails too, the next transaction tries again before it begins.
             let _ = self.rollback();
         }
-        result
+        Ok(result?)
     }
 
     /// Ends a transaction that is still open. SQLite ends some by itself when the disk fails.
@@ -163,8 +169,31 @@ impl<'connection> Writer<'connection> {
     }
 }
 
+/// Why a transaction came to nothing.
+enum Fault {
+    /// The file is no longer where it was opened.
+    Lost(PathBuf),
+    /// SQLite's word.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
 /// What a failed transaction means to its callers. Nothing of it is visible in the store.
-fn explain(error: &rusqlite::Error) -> Result<Commit, Unavailable> {
+fn explain(fault: &Fault) -> Result<Commit, Unavailable> {
+    let error = match fault {
+        Fault::Lost(path) => {
+            return Err(Unavailable(format!(
+                "{} was moved away or removed: put it back, or start again",
+                path.display()
+            )));
+        }
+        Fault::Sqlite(error) => error,
+    };
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ok(Commit::Contended),
         Some(ErrorCode::DiskFull) => Err(Unavailable(
