@@ -11,6 +11,7 @@ use writ_core::limits;
 
 use super::StoreOptions;
 use super::place::Place;
+use crate::moment;
 
 /// Why the store cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +140,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
 }
 
 fn configure(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    turn_the_log_on(connection)?;
     // Every commit waits for the disk: an acknowledged claim must survive a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;
@@ -156,6 +157,20 @@ fn configure(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Resul
         connection.pragma_update(None, "max_page_count", pages)?;
     }
     Ok(())
+}
+
+/// Waits by itself: where several processes turn the log of a new file on at once, each may block the
+/// others, and SQLite then gives up without the time that it was given to wait.
+fn turn_the_log_on(connection: &Connection) -> rusqlite::Result<()> {
+    let began = moment::instant();
+    loop {
+        let result = connection.pragma_update(None, "journal_mode", "WAL");
+        let code = result.as_ref().err().and_then(rusqlite::Error::sqlite_error_code);
+        if code != Some(ErrorCode::DatabaseBusy) || began.elapsed() >= BUSY {
+            return result;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Brings the schema to the newest version, one step at a time, all in one transaction.
@@ -252,6 +267,9 @@ const APPLICATION: i64 = 0x5772_6974;
 
 /// How long to wait for another process's transaction: so that the answer comes within a call's time.
 const BUSY: Duration = Duration::from_secs(limits::STORE_SECS.saturating_sub(1));
+
+/// The pause between two attempts to turn the log on.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// No `CREATE`: the file is there. No mutex: a connection belongs to one thread.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
