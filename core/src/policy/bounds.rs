@@ -19,9 +19,19 @@ struct Counts {
     accesses: usize,
 }
 
-/// The line and the complaint, for each policy of a file that is too deep or too long.
-pub(super) fn faults(text: &str) -> Vec<(usize, String)> {
-    let mut faults = Vec::new();
+/// What a file's text says of its policies before anybody parses it.
+#[derive(Default)]
+pub(super) struct Scan {
+    /// The line on which each policy begins, in order.
+    pub(super) lines: Vec<usize>,
+    /// The line and the complaint, for each policy that is too deep or too long.
+    pub(super) faults: Vec<(usize, String)>,
+}
+
+/// Scans a policy file.
+pub(super) fn scan(text: &str) -> Scan {
+    let mut scan = Scan::default();
+    let mut begun = false;
     let mut counts = Counts::default();
     let mut said = false;
     let mut letters = text.chars().peekable();
@@ -34,9 +44,14 @@ pub(super) fn faults(text: &str) -> Vec<(usize, String)> {
         match letter {
             '/' if letters.peek() == Some(&'/') => {
                 while letters.next_if(|letter| *letter != '\n').is_some() {}
+                continue;
             }
             '"' => skip_string(&mut letters, &mut line),
             _ => {}
+        }
+        if !begun && !letter.is_whitespace() {
+            begun = true;
+            scan.lines.push(line);
         }
         if letter.is_alphanumeric() || letter == '_' {
             word.push(letter);
@@ -57,15 +72,16 @@ pub(super) fn faults(text: &str) -> Vec<(usize, String)> {
             ';' => {
                 counts = Counts::default();
                 said = false;
+                begun = false;
             }
             _ => {}
         }
         if let Some(complaint) = complaint(&counts).filter(|_| !said) {
-            faults.push((line, complaint));
+            scan.faults.push((line, complaint));
             said = true;
         }
     }
-    faults
+    scan
 }
 
 fn complaint(counts: &Counts) -> Option<String> {
@@ -100,7 +116,7 @@ mod tests {
     use super::*;
 
     fn condition(text: &str) -> Vec<(usize, String)> {
-        faults(&format!("permit (principal, action, resource)\nwhen {{ {text} }};"))
+        scan(&format!("permit (principal, action, resource)\nwhen {{ {text} }};")).faults
     }
 
     #[test]
@@ -115,6 +131,12 @@ mod tests {
             condition(&format!("context{}", ".a".repeat(ACCESSES.saturating_add(1)))).len(),
             1
         );
+    }
+
+    #[test]
+    fn policies_begin_where_they_begin() {
+        let text = "// a; b\n\n@id(\"a;b\")\npermit (principal, action, resource);\n // c\n  forbid (principal, action, resource);";
+        assert_eq!(scan(text).lines, [3, 6]);
     }
 
     #[test]

@@ -101,12 +101,13 @@ fn parse(bundle: &Bundle) -> Result<BTreeMap<String, Named>, Vec<Fault>> {
     let mut named = BTreeMap::new();
     let mut faults = Vec::new();
     for (file, text) in &bundle.policies {
-        let deep = bounds::faults(text);
+        let bounds::Scan { lines, faults: deep } = bounds::scan(text);
         if !deep.is_empty() {
             let fault = |(line, message)| Fault { file: file.clone(), line, message };
             faults.extend(deep.into_iter().map(fault));
             continue;
         }
+        let line = |id: &PolicyId| line_of_policy(&lines, id);
         let set = match text.parse::<PolicySet>() {
             Ok(set) => set,
             Err(errors) => {
@@ -116,11 +117,10 @@ fn parse(bundle: &Bundle) -> Result<BTreeMap<String, Named>, Vec<Fault>> {
         };
         if let Some(template) = set.templates().next() {
             let message = format!("`{}` is a template, which is not supported", template.id());
-            faults.push(Fault { file: file.clone(), line: 1, message });
+            faults.push(Fault { file: file.clone(), line: line(template.id()), message });
         }
-        let lines = id_lines(text);
         for policy in set.policies() {
-            match name(file, &lines, policy) {
+            match name(file, line(policy.id()), policy) {
                 Err(fault) => faults.push(fault),
                 Ok((name, line)) => {
                     let policy = policy.new_id(PolicyId::new(&name));
@@ -141,12 +141,7 @@ fn parse(bundle: &Bundle) -> Result<BTreeMap<String, Named>, Vec<Fault>> {
 }
 
 /// The policy's own name: its file and its `@id`, so that no parser's numbering ever names one.
-fn name(
-    file: &str,
-    lines: &HashMap<&str, usize>,
-    policy: &Policy,
-) -> Result<(String, usize), Fault> {
-    let line = policy.annotation("id").and_then(|id| lines.get(id).copied()).unwrap_or(1);
+fn name(file: &str, line: usize, policy: &Policy) -> Result<(String, usize), Fault> {
     let refuse = |message: &str| Fault { file: file.to_owned(), line, message: message.to_owned() };
     let id = policy
         .annotation("id")
@@ -159,17 +154,10 @@ fn name(
     Ok((format!("{stem}/{id}"), line))
 }
 
-/// The line of each `@id`, by id.
-fn id_lines(text: &str) -> HashMap<&str, usize> {
-    let mut lines = HashMap::new();
-    for (line, number) in text.lines().zip(1..) {
-        for annotation in line.split("@id(\"").skip(1) {
-            if let Some((id, _)) = annotation.split_once('"') {
-                lines.entry(id).or_insert(number);
-            }
-        }
-    }
-    lines
+/// The line of a policy that the parser has numbered: it calls the n-th of a file `policyN`.
+fn line_of_policy(lines: &[usize], id: &PolicyId) -> usize {
+    let number = id.to_string().strip_prefix("policy").and_then(|number| number.parse().ok());
+    number.and_then(|number: usize| lines.get(number).copied()).unwrap_or(1)
 }
 
 fn validate(schema: &Schema, set: &PolicySet, named: &BTreeMap<String, Named>) -> Vec<Fault> {

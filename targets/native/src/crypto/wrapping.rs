@@ -126,21 +126,35 @@ impl WrappingKey {
         let failed = |error: std::io::Error| WrappingKeyError::Io(path.into(), error.to_string());
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
         getrandom::fill(&mut *bytes).map_err(|_| WrappingKeyError::Entropy)?;
-        // `create_new` is O_EXCL: of two processes starting at once, one creates it. The loser
-        // fails and finds the winner's key when it is started again.
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
-        let text = Zeroizing::new(format!("{}\n", &*Zeroizing::new(base64url(&*bytes))));
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        // The name must survive a power cut as well as what it names.
         let directory = path.parent().map_or(Path::new("."), |parent| parent);
+        let draft = directory.join(format!("{FILE}.{}", draft_name()?));
+        let text = Zeroizing::new(format!("{}\n", &*Zeroizing::new(base64url(&*bytes))));
+        let written =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).and_then(
+                |mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()),
+            );
+        // The key gets its name when it is whole, so that a kill leaves none or all of it. A link
+        // never replaces: of two processes starting at once, one creates it and both use it.
+        let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
+        let _ = std::fs::remove_file(&draft);
+        match linked {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.exists() => {
+                return File::open(path).map_err(failed).and_then(|file| Self::read(file, path));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        // The name must survive a power cut as well as what it names.
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
         Self::new(&bytes, path.display().to_string())
     }
+}
+
+/// A name that no other process and no other thread has.
+fn draft_name() -> Result<String, WrappingKeyError> {
+    let mut name = [0; 12];
+    getrandom::fill(&mut name).map_err(|_| WrappingKeyError::Entropy)?;
+    Ok(base64url(&name))
 }
 
 impl std::fmt::Debug for WrappingKey {
@@ -279,6 +293,23 @@ mod tests {
         for length in 0..wrapped.len().min(40) {
             let short = &wrapped[..length];
             assert!(wrapping.unwrap("prod", "k1", Algorithm::RS256, short).is_err());
+        }
+    }
+
+    /// Neither a race nor what a killed process left may stop a start or make a second key.
+    #[test]
+    fn starts_at_the_same_time_agree_on_one_key() {
+        let data = directory();
+        fs::write(data.path().join("wrapping.key.1"), "half of a k").unwrap();
+        let load = || WrappingKey::load(data.path(), None, Absent::Create).unwrap();
+        let key = PrivateKey::generate(Algorithm::ES256).unwrap();
+        let all: Vec<WrappingKey> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let sealed = all[0].wrap("z", "k", &key).unwrap();
+        for other in &all {
+            assert!(other.unwrap("z", "k", Algorithm::ES256, &sealed).is_ok());
         }
     }
 
