@@ -100,7 +100,11 @@ impl Owner<'_> {
         let source = serde_json::to_vec(self.source).unwrap_or_default();
         let parts = [self.zone.as_bytes(), self.kind.as_bytes(), self.id.as_bytes(), &source];
         let name = tagged_hash("keys", &parts);
-        Arc::clone(lock(&host.memory().keys.0).entry(name).or_default())
+        let mut sets = lock(&host.memory().keys.0);
+        if sets.len() >= limits::KEY_SETS && !sets.contains_key(&name) {
+            sets.clear();
+        }
+        Arc::clone(sets.entry(name).or_default())
     }
 }
 

@@ -25,6 +25,9 @@ pub const SCOPES: usize = 64;
 pub const FETCH_BYTES: usize = 100 * 1024;
 /// Keys of a fetched key set.
 pub const KEYS: usize = 64;
+/// Key sets that an instance remembers: one an issuer row and key credential of its zones, and those
+/// of bundles before, until it starts anew.
+pub const KEY_SETS: usize = 4_096;
 /// Seconds for one fetch, from connecting to the last byte.
 pub const FETCH_SECS: u64 = 5;
 /// Seconds after a fetch for an issuer's keys during which an unknown `kid` starts no other one.

@@ -32,6 +32,12 @@ fn resource(id: Text, table: &Table, frame: &Frame) -> Resource {
         let at = table.item("default_scopes").map_or(table.at, |item| item.at);
         table.mistake(at, format!("a request may have at most {} scopes", limits::SCOPES));
     }
+    let bytes =
+        defaults.iter().fold(defaults.len(), |sum, scope| sum.saturating_add(scope.text.len()));
+    if bytes > limits::SCOPE_BYTES {
+        let at = table.item("default_scopes").map_or(table.at, |item| item.at);
+        table.mistake(at, format!("may have at most {} bytes together", limits::SCOPE_BYTES));
+    }
     let refer = |text: &Text| frame.refer(table, "application", &frame.applications, *text);
     let owner = table.text("owner").inspect(refer);
     let may_present = table.texts("may_present").unwrap_or_default();

@@ -53,8 +53,8 @@ fn document(name: &str) -> String {
     fs::read_to_string(path).expect(name)
 }
 
-const KEYS: &str = "name issuer algorithm token_secs session_secs danger_allow_http_loopback \
+const KEYS: &str = "name issuer algorithm token_secs session_secs record_secs danger_allow_http_loopback \
     preset audience several_audiences keys algorithms lifetime_secs single_use token_id typ \
-    token_types kid_optional subject subject_claim client_claim device_claim require application \
+    token_types kid_optional subject subject_claim client_claim clients namespace device_claim require application \
     user claims alone task_id task tags credentials sha256 legacy_audience scopes default_scopes \
     owner may_present envelope claimants on values default of pointer type";
