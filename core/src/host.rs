@@ -6,6 +6,7 @@
 use crate::event::Event;
 use crate::http::{Inbound, Outbound};
 use crate::jwk::{Algorithm, PublicKey};
+use crate::limits;
 use crate::memory::Memory;
 use crate::moment::Timestamp;
 
@@ -125,6 +126,51 @@ pub struct Batch {
     pub write: Vec<Write>,
     /// What the index learns, at least once.
     pub index: Vec<Entry>,
+}
+
+impl Batch {
+    /// Whether a partition of `kind` may be given the batch. A host asks before it does anything,
+    /// and answers [`Unavailable`] with the reason: no target takes what another would not.
+    ///
+    /// # Errors
+    ///
+    /// The limit that it exceeds.
+    pub fn within_limits(&self, kind: Kind) -> Result<(), &'static str> {
+        let record_bytes = match kind {
+            Kind::Session => limits::RECORD_BYTES,
+            Kind::Zone => limits::BUNDLE_PART_BYTES,
+        };
+        if self.id.is_empty() {
+            return Err("the batch has no id");
+        }
+        if self.write.len().max(self.index.len()) > limits::BATCH_RECORDS {
+            return Err("the batch has too many records");
+        }
+        // Twice the records: a condition on each, and on each of a path's hops beside them.
+        if self.expect.len() > limits::BATCH_RECORDS.saturating_mul(2) {
+            return Err("the batch has too many conditions");
+        }
+        let mut total = 0_usize;
+        for write in &self.write {
+            let (key, bytes) = match write {
+                Write::Put(record) | Write::PutIfAbsent(record) => {
+                    (&record.key, record.value.len())
+                }
+                Write::Forget(key) => (key, 0),
+            };
+            if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err("a record's key is not visible ASCII");
+            }
+            if bytes > record_bytes {
+                return Err("a record of the batch is too large");
+            }
+            total = total.saturating_add(bytes);
+        }
+        if total > limits::BATCH_BYTES {
+            return Err("the batch is too large");
+        }
+        Ok(())
+    }
 }
 
 /// One condition on a partition. A record whose `expires` is not after the batch's `now` is absent.

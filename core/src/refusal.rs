@@ -151,8 +151,6 @@ reasons! {
     IssuerUnknown = "issuer_unknown",
     /// The issuer's key set has no such key.
     KeyUnknown = "key_unknown",
-    /// The key or its fetched set is not usable, by the issuer's fault.
-    KeysUnusable = "keys_unusable",
     /// The signature does not verify.
     SignatureWrong = "signature_wrong",
     /// The audience is not us alone.
@@ -295,7 +293,6 @@ impl Refusal {
             | R::TypeWrong
             | R::IssuerUnknown
             | R::KeyUnknown
-            | R::KeysUnusable
             | R::SignatureWrong
             | R::AudienceWrong
             | R::TimeMalformed

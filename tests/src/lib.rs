@@ -28,7 +28,6 @@ pub mod records;
 pub mod run;
 pub mod server;
 pub mod spoil;
-pub mod storage;
 pub mod store;
 pub mod target;
 pub mod template;

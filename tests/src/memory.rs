@@ -61,10 +61,10 @@ impl Host for Memory {
 
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
         match self.faults.strike(Call::Commit) {
-            None => Ok(self.store.commit(partition, batch)),
+            None => self.store.commit(partition, batch),
             Some(Effect::Unavailable) => Err(fault("commit")),
             Some(Effect::Lost) => {
-                self.store.commit(partition, batch);
+                self.store.commit(partition, batch)?;
                 Err(fault("the commit's answer"))
             }
             Some(Effect::Contended) => Ok(Commit::Contended),

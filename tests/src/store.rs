@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use writ_core::host::{Batch, Commit, Entry, Expect, Kind, Partition, Record, Write};
+use writ_core::host::{Batch, Commit, Entry, Expect, Partition, Record, Unavailable, Write};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 
@@ -34,28 +34,28 @@ struct Stored {
 impl Store {
     /// Applies a batch whole or not at all.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Where the batch is larger than the port allows: no target could take it.
-    pub fn commit(&self, partition: &Partition, batch: Batch) -> Commit {
-        hold_to_limits(partition, &batch);
+    /// The batch is larger than the port allows.
+    pub fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        batch.within_limits(partition.kind).map_err(|limit| Unavailable(limit.to_owned()))?;
         let mut inner = self.inner.lock().unwrap();
         if inner.is_done(partition, &batch) {
-            return Commit::Done;
+            return Ok(Commit::Done);
         }
         for expect in &batch.expect {
             let version_and_expiry = inner
                 .live(partition, expect.key(), batch.now)
                 .map(|record| (record.version, record.expires));
             if !holds(expect, version_and_expiry) {
-                return Commit::Refused(expect.key().to_owned());
+                return Ok(Commit::Refused(expect.key().to_owned()));
             }
         }
         for write in batch.write {
             inner.write(partition, write, batch.now, &batch.id);
         }
         inner.index.extend(batch.index.into_iter().map(|entry| (partition.clone(), entry)));
-        Commit::Done
+        Ok(Commit::Done)
     }
 
     /// The records of a partition whose key starts with `prefix`, in key order, expired ones too.
@@ -134,23 +134,4 @@ fn holds(expect: &Expect, live: Option<(u64, Timestamp)>) -> bool {
         Expect::Version { version, .. } => live.map_or(0, |(own, _)| own) == *version,
         Expect::Below { version, .. } => live.map_or(0, |(own, _)| own) < *version,
     }
-}
-
-fn hold_to_limits(partition: &Partition, batch: &Batch) {
-    assert!(!batch.id.is_empty(), "a batch has an id");
-    assert!(batch.write.len() <= limits::BATCH_RECORDS, "too many records in one batch");
-    let largest =
-        if partition.kind == Kind::Zone { limits::BUNDLE_PART_BYTES } else { limits::RECORD_BYTES };
-    let mut total = 0;
-    for write in &batch.write {
-        if let Write::Put(record) | Write::PutIfAbsent(record) = write {
-            assert!(record.value.len() <= largest, "record `{}` is too long", record.key);
-            assert!(
-                record.key.bytes().all(|byte| byte.is_ascii_graphic()),
-                "a key is visible ASCII"
-            );
-            total += record.value.len();
-        }
-    }
-    assert!(partition.kind == Kind::Zone || total <= limits::BATCH_BYTES, "a batch is too long");
 }

@@ -1,11 +1,24 @@
-//! The store of the in-process host keeps the port's promises.
+//! The store of the in-process host keeps the contract of every strong store.
 
+use contract::Strong;
+use writ_core::host::{Batch, Commit, Host, Partition, Record, Unavailable};
 use writ_tests::memory::Memory;
-use writ_tests::storage;
 use writ_tests::world::block_on;
 
+#[path = "../contract.rs"]
+mod contract;
+
+impl Strong for Memory {
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        Host::commit(self, partition, batch).await
+    }
+
+    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
+        Host::read(self, partition, prefix).await
+    }
+}
+
 #[test]
-fn the_store_in_memory_conforms() {
-    let host = Memory::default();
-    block_on(storage::conformance(&host, "memory"));
+fn the_store_in_memory_keeps_the_contract() {
+    block_on(contract::holds(&Memory::default(), "first"));
 }

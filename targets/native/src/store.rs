@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use writ_core::host::{Batch, Commit, Kind, Partition, Record, Unavailable, Write};
+use writ_core::host::{Batch, Commit, Partition, Record, Unavailable};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 
@@ -81,7 +81,7 @@ impl Store {
     ///
     /// The batch exceeds a limit, the disk is full or fails, or no answer came in time.
     pub async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
-        within_limits(partition, &batch).map_err(|reason| Unavailable(reason.into()))?;
+        batch.within_limits(partition.kind).map_err(|reason| Unavailable(reason.into()))?;
         let (reply, answer) = oneshot::channel();
         let job = Job { partition: partition.clone(), batch, reply };
         ask(&self.commands, Command::Commit(job), answer).await?
@@ -140,39 +140,6 @@ async fn ask<T, A>(
     timeout(Duration::from_secs(limits::STORE_SECS), exchange).await.unwrap_or_else(|_| {
         Err(Unavailable(format!("the store gave no answer within {} s", limits::STORE_SECS)))
     })
-}
-
-/// A batch beyond a limit would work here and fail on another platform, so it fails here too. The
-/// zone partition may hold bundle parts, which are larger.
-fn within_limits(partition: &Partition, batch: &Batch) -> Result<(), &'static str> {
-    let record_bytes = match partition.kind {
-        Kind::Session => limits::RECORD_BYTES,
-        Kind::Zone => limits::BUNDLE_PART_BYTES,
-    };
-    if batch.write.len() > limits::BATCH_RECORDS || batch.index.len() > limits::BATCH_RECORDS {
-        return Err("the batch has too many records");
-    }
-    // Twice the records: a condition on each, and on each of a path's hops beside them.
-    if batch.expect.len() > limits::BATCH_RECORDS.saturating_mul(2) {
-        return Err("the batch has too many conditions");
-    }
-    let mut total = 0_usize;
-    for write in &batch.write {
-        if let Write::Put(record) | Write::PutIfAbsent(record) = write {
-            if record.value.len() > record_bytes {
-                return Err("a record of the batch is too large");
-            }
-            total = total.saturating_add(record.value.len());
-        }
-    }
-    if total > limits::BATCH_BYTES {
-        return Err("the batch is too large");
-    }
-    let visible = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
-    if !batch.write.iter().all(|write| visible(apply::key(write))) {
-        return Err("a record's key is not visible ASCII");
-    }
-    Ok(())
 }
 
 /// Rows of each table that one sweep deletes at most: a few milliseconds of the writer's time.

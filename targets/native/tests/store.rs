@@ -9,6 +9,7 @@ use writ_core::host::{Batch, Commit, Entry, Expect, Partition, Record, Unavailab
 
 use contract::{NOW, Strong, batch, record, session};
 
+#[path = "../../../tests/contract.rs"]
 mod contract;
 
 impl Strong for Store {

@@ -96,12 +96,6 @@ impl WrappingKey {
         PrivateKey::from_pkcs8(algorithm, der)
     }
 
-    /// Where the key came from, as a phrase for messages.
-    #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
     fn new(bytes: &[u8; KEY_LEN], origin: String) -> Result<Self, WrappingKeyError> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, bytes)
             .map_err(|_| WrappingKeyError::Malformed(origin.clone()))?;

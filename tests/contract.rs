@@ -35,7 +35,7 @@ pub(crate) async fn holds(store: &impl Strong, run: &str) {
     limits_hold_at_the_edge(&world("limits")).await;
     one_of_many_wins(&world("race")).await;
     counters_lose_no_update(&world("counter")).await;
-    s07_zones_and_kinds_share_nothing(store, run).await;
+    x20_s07_zones_and_kinds_share_nothing(store, run).await;
 }
 
 struct World<'a, S> {
@@ -316,7 +316,7 @@ async fn counters_lose_no_update(world: &World<'_, impl Strong>) {
     assert_eq!(world.version("n").await, 16);
 }
 
-async fn s07_zones_and_kinds_share_nothing(store: &impl Strong, run: &str) {
+async fn x20_s07_zones_and_kinds_share_nothing(store: &impl Strong, run: &str) {
     let id = format!("{run}-isolation");
     let zone = |kind, zone: &str| Partition { zone: zone.into(), kind, id: id.clone() };
     let places = [
