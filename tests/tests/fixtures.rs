@@ -189,6 +189,20 @@ fn acceptance_problem(platform: &Platform, slot: Slot, token: &str) -> Option<St
     None
 }
 
+/// An application of the tenant gets an access token of its own with everything that a person's has,
+/// but the sign-in: it must not enter as a person.
+#[test]
+fn an_entra_application_is_no_person() {
+    let platform = Platform::new("entra-user");
+    for claim in [("azpacr", "2"), ("appidacr", "1"), ("idtyp", "app")] {
+        let mut token = platform.fixture.token();
+        set(&mut token, claim.0, claim.1);
+        let seen = platform.show(Slot::Subject, &platform.sign(&token));
+        assert_eq!(seen.reason.as_deref(), Some("condition_failed"), "{}: {seen}", claim.0);
+        assert_eq!(seen.status, 400);
+    }
+}
+
 /// Spoiling 12: what a token says besides who its bearer is enters no token of ours.
 #[test]
 fn x04_upstream_claims_enter_no_token() {

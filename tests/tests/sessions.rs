@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use writ_core::active::{Named, Snapshot};
 use writ_core::host::{Batch, Host, Record, Write};
@@ -219,6 +221,25 @@ fn x11_a_cut_off_kills_what_was_decided_before_and_nothing_after() {
     });
     let (status, answer) = assistant(&world, &[("audience", "assistant")], later + 5);
     assert_eq!((status, answer["error"].as_str()), (401, Some("invalid_client")));
+}
+
+/// A client that is denied before it has a session cannot fill the store with places for it.
+#[test]
+fn denials_without_a_session_are_kept_in_one_place() {
+    let world = World::new("plain");
+    for second in 0..5 {
+        let fields = [("resource", "https://unknown.example")];
+        assert_eq!(assistant(&world, &fields, BEGINNING + second).0, 400);
+    }
+    let places: BTreeSet<String> = world
+        .host
+        .store
+        .contents()
+        .into_keys()
+        .filter(|(_, key)| key.starts_with(session::DENIED))
+        .map(|(place, _)| place.id)
+        .collect();
+    assert_eq!(places.len(), 1);
 }
 
 /// A clock that is set back must not keep a stale snapshot in use.

@@ -42,6 +42,22 @@ async fn keeps_the_contract() {
     contract::holds(&store, "second").await;
 }
 
+/// What was decided too long ago is not written any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_comes_too_late_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&options(&directory)).unwrap();
+    let place = session("one", "late");
+    let timed = |id: &str, until: i64| Batch {
+        until: Some(writ_core::moment::Timestamp(until)),
+        ..batch(id, vec![], vec![put("a", id)])
+    };
+    let now = writ::moment::now().0;
+    assert!(store.commit(&place, timed("late", now - 1)).await.is_err());
+    assert!(store.read(&place, "").await.unwrap().is_empty());
+    assert!(store.commit(&place, timed("in time", now + 60)).await.is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keeps_the_contract_beside_another_process() {
     let directory = tempfile::tempdir().unwrap();
