@@ -68,9 +68,12 @@ pub async fn exchange<H: Host>(
     moment: &Moment,
     event: &mut Event,
 ) -> Result<Issued, Stopped> {
-    let proofs = verify(host, zone, ask, moment, event).await?;
-    let mut session = denial_session(zone, &proofs, event, moment);
-    let outcome = issue(host, zone, ask, proofs, moment, event, &mut session).await;
+    let (presenter, proofs) = verify(host, zone, ask, moment, event).await?;
+    let mut session = denial_session(zone, &presenter, &proofs, moment);
+    let outcome = match Parties::join(zone, presenter, proofs) {
+        Ok(parties) => issue(host, zone, ask, &parties, moment, event, &mut session).await,
+        Err(refusal) => Err(refusal.into()),
+    };
     if let Err(Stopped { failure: Failure::Refused(refusal), policies }) = &outcome {
         event.refuse(refusal, policies);
         event.unrecorded = !session::deny(host, zone, &session, event, moment).await;
@@ -86,7 +89,7 @@ async fn verify<H: Host>(
     ask: &Ask,
     moment: &Moment,
     event: &mut Event,
-) -> Result<Proofs, Failure> {
+) -> Result<(String, Proofs), Failure> {
     let client = match &ask.client {
         None => None,
         Some(proof) => Some(client::verify(host, zone, proof, moment.now).await?),
@@ -121,24 +124,23 @@ async fn verify<H: Host>(
         let detail = format!("the proof is `{presenter}`'s");
         return Err(Refusal::proof(Slot::Client, Reason::ClientIdDiffers, detail).into());
     }
-    event.client = Some(presenter);
-    Ok(proofs)
+    event.client = Some(presenter.clone());
+    Ok((presenter, proofs))
 }
 
-/// From verified proofs to the token.
+/// From verified parties to the token.
 async fn issue<H: Host>(
     host: &H,
     zone: &Active,
     ask: &Ask,
-    proofs: Proofs,
+    parties: &Parties,
     moment: &Moment,
     event: &mut Event,
     session: &mut String,
 ) -> Result<Issued, Stopped> {
-    let parties = Parties::join(zone, proofs)?;
-    let task = task::of(zone, ask, &parties)?;
-    let standing = session::standing(host, zone, ask, &parties, task.as_ref(), moment.now).await?;
-    let grant = Grant::narrow(zone, ask, &parties, task, &standing, moment)?;
+    let task = task::of(zone, ask, parties)?;
+    let standing = session::standing(host, zone, ask, parties, task.as_ref(), moment.now).await?;
+    let grant = Grant::narrow(zone, ask, parties, task, &standing, moment)?;
     session.clone_from(&grant.session.id);
     event.tell_grant(&grant);
     let told = Told {
@@ -165,11 +167,10 @@ async fn issue<H: Host>(
 }
 
 /// Where a denial is recorded that comes before the session is known.
-fn denial_session(zone: &Active, proofs: &Proofs, event: &Event, moment: &Moment) -> String {
+fn denial_session(zone: &Active, presenter: &str, proofs: &Proofs, moment: &Moment) -> String {
     let subject = proofs.subject.as_ref();
     let own = subject.and_then(Identity::own).map(|own| own.sid.clone());
     let claim = || subject?.external()?.single_use.clone();
-    let presenter = event.client.as_deref().unwrap_or_default();
     own.or_else(claim).unwrap_or_else(|| session::denials(zone, presenter, moment.now))
 }
 

@@ -1,5 +1,6 @@
-//! Every limit of the service, with its reason. `tests/vectors/limits` has a case at each edge and
-//! one past it.
+//! Every limit of the service, with its reason. Those that a request reaches by itself have cases at
+//! the edge and past it in `tests/vectors/limits`; a zone's are tested beside its compiler, a batch's in
+//! the contract of stores.
 
 /// Bytes of a request body: a form with two tokens of the largest size and its other fields.
 pub const BODY_BYTES: usize = 64 * 1024;

@@ -54,13 +54,12 @@ pub struct Claim {
 }
 
 impl Parties {
-    /// Finds who is who.
+    /// Finds who is who, given the [`presenter`] that the proofs authenticate.
     ///
     /// # Errors
     ///
-    /// The client is not authenticated, or the parties do not belong together.
-    pub fn join(zone: &Active, proofs: Proofs) -> Result<Self, Refusal> {
-        let presenter = presenter(&proofs)?;
+    /// The parties do not belong together.
+    pub fn join(zone: &Active, presenter: String, proofs: Proofs) -> Result<Self, Refusal> {
         let Proofs { client, subject, actor, slot } = proofs;
         check_distinct(subject.as_ref(), actor.as_ref())?;
         let (principal, actors) = match &subject {

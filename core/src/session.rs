@@ -13,6 +13,7 @@ use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
 use crate::grant::{Entry, Grant, Standing};
 use crate::host::{self, Batch, Commit, Expect, Host, Kind, Partition, Record, Unavailable, Write};
+use crate::identity::Principal;
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::own::TokenTask;
@@ -231,8 +232,8 @@ fn index(
     };
     let mut entries = vec![entry("record", &zone.bundle.zone)];
     entries.push(match &grant.subject {
-        crate::identity::Principal::User(id) => entry("user", id),
-        crate::identity::Principal::Application(id) => entry("application", id),
+        Principal::User(id) => entry("user", id),
+        Principal::Application(id) => entry("application", id),
     });
     let others = event.chain.iter().filter(|id| *id != grant.subject.id());
     entries.extend(others.map(|id| entry("application", id)));

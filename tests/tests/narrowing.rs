@@ -209,7 +209,8 @@ fn narrow(
     };
     let ask = ask(target, step.asked);
     let standing = Standing { envelope: envelope.cloned(), ends: None };
-    let parties = Parties::join(zone, proofs).map_err(|refusal| refusal.reason)?;
+    let parties = Parties::join(zone, application(step.presenter), proofs)
+        .map_err(|refusal| refusal.reason)?;
     let task = task::of(zone, &ask, &parties).map_err(|refusal| refusal.reason)?;
     Grant::narrow(zone, &ask, &parties, task, &standing, moment).map_err(|refusal| refusal.reason)
 }

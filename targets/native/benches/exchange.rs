@@ -182,7 +182,7 @@ impl Bench {
             actor: None,
             slot: Slot::Subject,
         };
-        let parties = Parties::join(zone, proofs).unwrap();
+        let parties = Parties::join(zone, "agent".into(), proofs).unwrap();
         Grant::narrow(zone, ask, &parties, None, &Standing::default(), &moment).unwrap()
     }
 
@@ -238,7 +238,7 @@ async fn scoped(policies: usize) {
     };
     let client = client::Client { application: "agent".into(), proof: client::Proof::Secret };
     let proofs = Proofs { client: Some(client), subject: None, actor: None, slot: Slot::Client };
-    let parties = Parties::join(&zone, proofs).unwrap();
+    let parties = Parties::join(&zone, "agent".into(), proofs).unwrap();
     let grant = Grant::narrow(&zone, &ask, &parties, None, &Standing::default(), &moment).unwrap();
     let decide = measure(2_000, 1, async || {
         black_box(policy::decide(&zone, &grant, Told::default(), moment.now).unwrap());
