@@ -12,6 +12,7 @@ use js_sys::futures::JsFuture;
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Crypto, CryptoKey, CryptoKeyPair, SubtleCrypto};
+use writ_core::deployment::WRAPPING_KEY;
 use writ_core::encoding::{base64url, from_base64url};
 use writ_core::host::{NewKey, Unavailable};
 use writ_core::jwk::{Algorithm, Material, PublicKey};
@@ -77,8 +78,8 @@ impl Wrapping {
     /// It is something else.
     pub(crate) fn new(text: &str) -> Result<Self, Unavailable> {
         let bytes = from_base64url(text.trim()).filter(|key| key.len() == sealed::KEY_BYTES);
-        let malformed = "WRIT_WRAPPING_KEY is not 32 bytes in base64url without padding";
-        bytes.map(Self).ok_or_else(|| Unavailable(malformed.into()))
+        let malformed = || format!("`{WRAPPING_KEY}` is not 32 bytes in base64url without padding");
+        bytes.map(Self).ok_or_else(|| Unavailable(malformed()))
     }
 
     /// Makes a new key of `zone`. An RSA key has 2048 bits: it is for clients that know nothing
@@ -127,7 +128,7 @@ impl Wrapping {
     ) -> Result<PrivateKey, Unavailable> {
         let failed = || {
             Unavailable(format!(
-                "the signing key `{kid}` does not open with WRIT_WRAPPING_KEY: put back the one \
+                "the signing key `{kid}` does not open with `{WRAPPING_KEY}`: put back the one \
                  that it was sealed with"
             ))
         };

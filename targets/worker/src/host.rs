@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use serde::Serialize;
 use worker::{Delay, Env, KvStore};
+use writ_core::deployment::{Deployment, WRAPPING_KEY};
 use writ_core::event::Event;
 use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
@@ -16,7 +17,6 @@ use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
 
 use crate::crypto::{self, Wrapping};
-use crate::memory::Deployment;
 use crate::objects::Objects;
 use crate::{fetch, memory, moment};
 
@@ -61,8 +61,8 @@ impl Edge {
     }
 
     fn wrapping(&self) -> Result<Wrapping, Unavailable> {
-        let text = memory::variable(&self.env, "WRIT_WRAPPING_KEY");
-        Wrapping::new(&text.ok_or_else(|| Unavailable("WRIT_WRAPPING_KEY is not set".into()))?)
+        let text = memory::variable(&self.env, WRAPPING_KEY);
+        Wrapping::new(&text.ok_or_else(|| Unavailable(format!("`{WRAPPING_KEY}` is not set")))?)
     }
 
     fn copies(&self) -> Option<KvStore> {

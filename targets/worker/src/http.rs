@@ -32,7 +32,7 @@ pub(crate) async fn answer(request: &web_sys::Request, env: &Env) -> Result<Resp
         }
     };
     let request = convert(request, body);
-    render(writ_core::handle(&host, &host.deployment.zone, moment, request).await)
+    render(writ_core::handle(&host, &host.deployment, moment, request).await)
 }
 
 /// Asks the core whether it is ready, for the event that says so or why not.
@@ -40,7 +40,7 @@ pub(crate) async fn check(host: &Edge) {
     let Ok(moment) = moment::draw() else { return };
     let request =
         http::Request { method: "GET".into(), path: "/readyz".into(), ..http::Request::default() };
-    writ_core::handle(host, &host.deployment.zone, moment, request).await;
+    writ_core::handle(host, &host.deployment, moment, request).await;
 }
 
 fn convert(request: &web_sys::Request, body: Vec<u8>) -> http::Request {

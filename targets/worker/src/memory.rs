@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use worker::Env;
+use writ_core::deployment::Deployment;
 use writ_core::memory::Memory;
 
 /// The core's memory.
@@ -26,18 +27,11 @@ pub(crate) fn deployment(env: &Env) -> Result<Rc<Deployment>, Vec<String>> {
     if let Some(kept) = DEPLOYMENT.with(|kept| kept.get().cloned()) {
         return Ok(kept);
     }
-    let zone = variable(env, "WRIT_ZONE").ok_or_else(|| vec!["WRIT_ZONE is not set".into()])?;
-    let read = Rc::new(Deployment { zone });
+    let read = Rc::new(Deployment::read(|name| variable(env, name))?);
     Ok(DEPLOYMENT.with(|kept| Rc::clone(kept.get_or_init(|| read))))
 }
 
 /// A variable or secret of the Worker.
 pub(crate) fn variable(env: &Env, name: &str) -> Option<String> {
     js_sys::Reflect::get(env, &name.into()).ok()?.as_string()
-}
-
-/// What the operator says of this deployment.
-pub(crate) struct Deployment {
-    /// The zone's name.
-    pub(crate) zone: String,
 }
