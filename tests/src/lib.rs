@@ -27,6 +27,7 @@ pub mod operator;
 pub mod platform;
 pub mod records;
 pub mod run;
+pub mod running;
 pub mod server;
 pub mod spoil;
 pub mod store;
