@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use writ_core::active;
 use writ_core::event::Event;
-use writ_core::host::{Batch, Commit, Host, Partition, Record, Unavailable};
+use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory::Memory;
+use writ_core::moment::Timestamp;
 use writ_core::publish::{WrappedKey, key_record};
 
 use crate::crypto::{self, PrivateKey, WrappingKey};
@@ -127,6 +128,25 @@ impl Host for Native {
         self.instance.store.read(partition, prefix).await
     }
 
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        self.instance.store.list(zone, listing).await
+    }
+
+    // One process: its memory is the nearest copy.
+    async fn publish(
+        &self,
+        _zone: &str,
+        _name: &str,
+        _bytes: &[u8],
+        _expires: Timestamp,
+    ) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    async fn published(&self, _zone: &str, _name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(None)
+    }
+
     async fn verify(
         &self,
         algorithm: Algorithm,
@@ -140,6 +160,18 @@ impl Host for Native {
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let key = self.instance.key(zone, kid).await?;
         key.sign(message).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
+        let unavailable = |error: crypto::CryptoError| Unavailable(error.to_string());
+        let key = PrivateKey::generate(algorithm).map_err(unavailable)?;
+        let kid = key.public(None).material.thumbprint();
+        let wrapped = self.instance.wrapping.wrap(zone, &kid, &key).map_err(unavailable)?;
+        Ok(NewKey { public: key.public(Some(&kid)), wrapped })
+    }
+
+    async fn pause(&self, millis: u32) {
+        tokio::time::sleep(Duration::from_millis(millis.into())).await;
     }
 
     fn memory(&self) -> &Memory {

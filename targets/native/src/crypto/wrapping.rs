@@ -8,9 +8,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use writ_core::encoding::{base64url, from_base64url, tagged_hash};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use writ_core::encoding::{base64url, from_base64url};
 use writ_core::jwk::Algorithm;
+use writ_core::sealed::{self, KEY_BYTES};
 use zeroize::Zeroizing;
 
 use super::{CryptoError, PrivateKey};
@@ -64,10 +65,10 @@ impl WrappingKey {
         // One allocation, so that growing leaves no copy of the plain key behind.
         let mut room = Zeroizing::new(Vec::with_capacity(sealed.len().saturating_add(TAG_LEN)));
         room.append(&mut sealed);
-        let aad = Aad::from(context(zone, kid, key.algorithm()));
+        let aad = Aad::from(sealed::context(zone, kid, key.algorithm()));
         let nonce =
             self.key.seal_in_place_append_tag(aad, &mut *room).map_err(|_| CryptoError::Wrap)?;
-        Ok([&[FORMAT], nonce.as_ref().as_slice(), room.as_slice()].concat())
+        Ok(sealed::join(nonce.as_ref(), &room))
     }
 
     /// Opens a sealed private key. Zone, kid and algorithm must be those that it was sealed for.
@@ -83,12 +84,9 @@ impl WrappingKey {
         wrapped: &[u8],
     ) -> Result<PrivateKey, CryptoError> {
         let failed = || CryptoError::Unwrap { kid: kid.to_owned(), origin: self.origin.clone() };
-        let (nonce, sealed) = wrapped
-            .strip_prefix(&[FORMAT])
-            .and_then(<[u8]>::split_first_chunk::<NONCE_LEN>)
-            .ok_or_else(failed)?;
-        let mut opened = Zeroizing::new(sealed.to_vec());
-        let aad = Aad::from(context(zone, kid, algorithm));
+        let (nonce, ciphertext) = sealed::split(wrapped).ok_or_else(failed)?;
+        let mut opened = Zeroizing::new(ciphertext.to_vec());
+        let aad = Aad::from(sealed::context(zone, kid, algorithm));
         let der = self
             .key
             .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut opened)
@@ -96,7 +94,7 @@ impl WrappingKey {
         PrivateKey::from_pkcs8(algorithm, der)
     }
 
-    fn new(bytes: &[u8; KEY_LEN], origin: String) -> Result<Self, WrappingKeyError> {
+    fn new(bytes: &[u8; KEY_BYTES], origin: String) -> Result<Self, WrappingKeyError> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, bytes)
             .map_err(|_| WrappingKeyError::Malformed(origin.clone()))?;
         Ok(Self { key, origin })
@@ -118,7 +116,7 @@ impl WrappingKey {
 
     fn create(path: &Path) -> Result<Self, WrappingKeyError> {
         let failed = |error: std::io::Error| WrappingKeyError::Io(path.into(), error.to_string());
-        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         getrandom::fill(&mut *bytes).map_err(|_| WrappingKeyError::Entropy)?;
         let directory = path.parent().map_or(Path::new("."), |parent| parent);
         let draft = directory.join(format!("{FILE}.{}", draft_name()?));
@@ -210,22 +208,14 @@ impl std::fmt::Display for WrappingKeyError {
 
 impl std::error::Error for WrappingKeyError {}
 
-fn decode(text: &str) -> Option<Zeroizing<[u8; KEY_LEN]>> {
+fn decode(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
     let bytes = Zeroizing::new(from_base64url(text.trim())?);
-    let mut key = Zeroizing::new([0; KEY_LEN]);
-    if bytes.len() != KEY_LEN {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    if bytes.len() != KEY_BYTES {
         return None;
     }
     key.copy_from_slice(&bytes);
     Some(key)
-}
-
-/// What a sealed key is bound to. A hash, because it gives each part its own place.
-fn context(zone: &str, kid: &str, algorithm: Algorithm) -> [u8; 32] {
-    tagged_hash(
-        "wrapped-key",
-        &[&[FORMAT], zone.as_bytes(), kid.as_bytes(), algorithm.name().as_bytes()],
-    )
 }
 
 /// The environment variable that may hold the wrapping key: base64url of 32 bytes.
@@ -235,10 +225,7 @@ pub const VARIABLE: &str = "WRIT_WRAPPING_KEY";
 const FILE: &str = "wrapping.key";
 /// More than a key's text has, so that a longer file is seen to be wrong.
 const FILE_LIMIT: usize = 256;
-const KEY_LEN: usize = 32;
 const TAG_LEN: usize = 16;
-/// The version of the sealed form: this byte, the nonce, the ciphertext, the tag.
-const FORMAT: u8 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -330,7 +317,7 @@ mod tests {
         assert!(error.contains("`k1`"), "{error}");
         assert!(error.contains(&*other.path().join(FILE).to_string_lossy()), "{error}");
 
-        let text = base64url(&[7; KEY_LEN]);
+        let text = base64url(&[7; KEY_BYTES]);
         let variable = WrappingKey::load(one.path(), Some(&text), Absent::Refuse).unwrap();
         let error = variable.unwrap("prod", "k1", Algorithm::ES256, &wrapped).unwrap_err();
         assert!(error.to_string().contains(VARIABLE), "{error}");
@@ -359,7 +346,7 @@ mod tests {
     #[test]
     fn what_is_not_a_key_is_refused_and_stays() {
         let long = "A".repeat(FILE_LIMIT * 2);
-        let padded = format!("{}=", base64url(&[7; KEY_LEN]));
+        let padded = format!("{}=", base64url(&[7; KEY_BYTES]));
         for text in ["", "abc", &long, &padded, &base64url(&[7; 31]), &base64url(&[7; 33])] {
             let data = directory();
             let error = WrappingKey::load(data.path(), Some(text), Absent::Create).unwrap_err();
@@ -376,7 +363,7 @@ mod tests {
 
     #[test]
     fn s14_a_wrapping_key_shows_nothing_of_itself() {
-        let text = base64url(&[7; KEY_LEN]);
+        let text = base64url(&[7; KEY_BYTES]);
         let key = WrappingKey::load(Path::new("."), Some(&text), Absent::Refuse).unwrap();
         let shown = format!("{key:?}");
         assert!(!shown.contains(&text) && !shown.contains("[7"), "{shown}");
