@@ -17,6 +17,7 @@ pub mod client;
 pub mod compare;
 pub mod deployment;
 pub mod der;
+pub mod emulation;
 pub mod faults;
 pub mod fixtures;
 pub mod front;
