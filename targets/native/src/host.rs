@@ -1,7 +1,6 @@
 //! What this platform lends the core.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use writ_core::active;
@@ -10,23 +9,22 @@ use writ_core::host::{Batch, Commit, Host, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory::Memory;
-use writ_core::publish::{WrappedKey, key_record};
+use writ_core::publish::key_record;
+use writ_process::crypto::{self, WrappingKey};
+use writ_process::fetch::Fetcher;
+use writ_process::keys::Keys;
+use writ_process::moment;
 
-use crate::crypto::{self, PrivateKey, WrappingKey};
 use crate::events::Events;
-use crate::fetch::Fetcher;
-use crate::moment;
 use crate::store::Store;
 
 /// What one process has, shared by its requests.
 pub struct Instance {
     store: Store,
-    wrapping: WrappingKey,
+    keys: Keys,
     events: Events,
     fetcher: Fetcher,
     memory: Memory,
-    /// Unwrapped signing keys, by zone and `kid`. A key of an id never changes, so none goes stale.
-    keys: RwLock<HashMap<(String, String), Arc<PrivateKey>>>,
 }
 
 impl Instance {
@@ -35,11 +33,10 @@ impl Instance {
     pub fn new(store: Store, wrapping: WrappingKey, events: Events) -> Arc<Self> {
         Arc::new(Self {
             store,
-            wrapping,
+            keys: Keys::new(wrapping),
             events,
             fetcher: Fetcher::default(),
             memory: Memory::default(),
-            keys: RwLock::default(),
         })
     }
 
@@ -52,44 +49,13 @@ impl Instance {
     /// The key that private keys are sealed with.
     #[must_use]
     pub const fn wrapping(&self) -> &WrappingKey {
-        &self.wrapping
+        self.keys.wrapping()
     }
 
     /// Where events go.
     #[must_use]
     pub const fn events(&self) -> &Events {
         &self.events
-    }
-
-    async fn key(&self, zone: &str, kid: &str) -> Result<Arc<PrivateKey>, Unavailable> {
-        let name = (zone.to_owned(), kid.to_owned());
-        let kept = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        if let Some(key) = kept {
-            return Ok(key);
-        }
-        let key = Arc::new(self.load(zone, kid).await?);
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS {
-            keys.clear();
-        }
-        keys.insert(name, Arc::clone(&key));
-        Ok(key)
-    }
-
-    async fn load(&self, zone: &str, kid: &str) -> Result<PrivateKey, Unavailable> {
-        let wanted = key_record(kid);
-        let records = self.store.read(&active::partition(zone), &wanted).await?;
-        let record = records
-            .into_iter()
-            .find(|record| record.key == wanted)
-            .ok_or_else(|| Unavailable(format!("the store holds no signing key `{kid}`")))?;
-        let unreadable = || Unavailable(format!("the record of signing key `{kid}` is unreadable"));
-        let wrapped: WrappedKey =
-            serde_json::from_slice(&record.value).map_err(|_| unreadable())?;
-        let bytes = wrapped.bytes().ok_or_else(unreadable)?;
-        self.wrapping
-            .unwrap(zone, kid, wrapped.algorithm, &bytes)
-            .map_err(|error| Unavailable(error.to_string()))
     }
 }
 
@@ -138,8 +104,9 @@ impl Host for Native {
     }
 
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        let key = self.instance.key(zone, kid).await?;
-        key.sign(message).map_err(|error| Unavailable(error.to_string()))
+        let (partition, key) = (active::partition(zone), key_record(kid));
+        let records = self.instance.store.read(&partition, &key);
+        self.instance.keys.sign(zone, kid, message, records).await
     }
 
     fn memory(&self) -> &Memory {
@@ -150,6 +117,3 @@ impl Host for Native {
         self.instance.events.write(event, self.started.elapsed());
     }
 }
-
-/// Unwrapped keys kept at once: a zone signs with one, and verifies old tokens without any.
-const KEYS: usize = 256;

@@ -10,11 +10,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use writ_core::publish;
+use writ_process::{log, moment};
 
 use super::{DataArguments, Failure, ZoneArgument, open, shown};
 use crate::host::{Instance, Native};
+use crate::server;
 use crate::store::SWEEP_ROWS;
-use crate::{log, moment, server};
 
 /// Run the service
 ///

@@ -1,0 +1,85 @@
+//! A zone's signing keys: sealed in the store, opened once and kept.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use writ_core::host::{Record, Unavailable};
+use writ_core::publish::{WrappedKey, key_record};
+
+use crate::crypto::{PrivateKey, WrappingKey};
+
+/// The wrapping key, and the keys that it has opened.
+#[derive(Debug)]
+pub struct Keys {
+    wrapping: WrappingKey,
+    /// By zone and `kid`. A key of an id never changes, so none goes stale.
+    opened: RwLock<HashMap<(String, String), Arc<PrivateKey>>>,
+}
+
+impl Keys {
+    /// Keys that `wrapping` opens.
+    #[must_use]
+    pub fn new(wrapping: WrappingKey) -> Self {
+        Self { wrapping, opened: RwLock::default() }
+    }
+
+    /// The key that private keys are sealed with.
+    #[must_use]
+    pub const fn wrapping(&self) -> &WrappingKey {
+        &self.wrapping
+    }
+
+    /// Signs with the zone's key `kid`, as [`writ_core::host::Host::sign`] says. `records` reads the
+    /// record [`key_record`] of the zone's partition; it is awaited only where the key is not kept.
+    ///
+    /// # Errors
+    ///
+    /// The store does not answer or does not have the key, or the key does not open or sign.
+    pub async fn sign(
+        &self,
+        zone: &str,
+        kid: &str,
+        message: &[u8],
+        records: impl Future<Output = Result<Vec<Record>, Unavailable>>,
+    ) -> Result<Vec<u8>, Unavailable> {
+        let key = match self.kept(zone, kid) {
+            Some(key) => key,
+            None => self.keep(zone, kid, self.open(zone, kid, records.await?)?),
+        };
+        key.sign(message).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn kept(&self, zone: &str, kid: &str) -> Option<Arc<PrivateKey>> {
+        let name = (zone.to_owned(), kid.to_owned());
+        self.opened.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()
+    }
+
+    fn keep(&self, zone: &str, kid: &str, key: PrivateKey) -> Arc<PrivateKey> {
+        let key = Arc::new(key);
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if opened.len() >= KEYS {
+            opened.clear();
+        }
+        opened.insert((zone.to_owned(), kid.to_owned()), Arc::clone(&key));
+        key
+    }
+
+    fn open(&self, zone: &str, kid: &str, records: Vec<Record>) -> Result<PrivateKey, Unavailable> {
+        let wanted = key_record(kid);
+        let record = records
+            .into_iter()
+            .find(|record| record.key == wanted)
+            .ok_or_else(|| Unavailable(format!("the store holds no signing key `{kid}`")))?;
+        let unreadable = || Unavailable(format!("the record of signing key `{kid}` is unreadable"));
+        let wrapped: WrappedKey =
+            serde_json::from_slice(&record.value).map_err(|_| unreadable())?;
+        let bytes = wrapped.bytes().ok_or_else(unreadable)?;
+        self.wrapping
+            .unwrap(zone, kid, wrapped.algorithm, &bytes)
+            .map_err(|error| Unavailable(error.to_string()))
+    }
+}
+
+/// Opened keys kept at once: a zone signs with one, and verifies old tokens without any.
+const KEYS: usize = 256;
