@@ -5,16 +5,21 @@
 #![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a failed test panics")]
 
 use futures_util::future::join_all;
-use writ_core::host::{Batch, Commit, Entry, Expect, Kind, Partition, Record, Unavailable, Write};
+use writ_core::host::{
+    Batch, Commit, Entry, Expect, Kind, Listed, Listing, Page, Partition, Record, Unavailable,
+    Write,
+};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 
-/// The two calls of a host that must be strongly consistent.
+/// The calls of a host that are its store's.
 pub(crate) trait Strong {
     /// See `writ_core::host::Host::commit`.
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable>;
     /// See `writ_core::host::Host::read`.
     async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable>;
+    /// See `writ_core::host::Host::list`.
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable>;
 }
 
 /// Runs every case. `run` makes the partitions' names new where the store is not.
@@ -30,7 +35,8 @@ pub(crate) async fn holds(store: &impl Strong, run: &str) {
     put_if_absent_leaves_what_is_there(&world("put-if-absent")).await;
     a_repeated_batch_is_done_once(&world("repeat")).await;
     a_forgotten_record_is_absent(&world("forget")).await;
-    writes_of_one_batch_follow_each_other(&world("sequence")).await;
+    a_batch_writes_a_record_once(&world("twice")).await;
+    the_index_lists_in_order(store, run).await;
     reads_are_sorted_limited_and_by_prefix(&world("prefix")).await;
     limits_hold_at_the_edge(&world("limits")).await;
     one_of_many_wins(&world("race")).await;
@@ -227,16 +233,79 @@ async fn a_forgotten_record_is_absent(world: &World<'_, impl Strong>) {
     assert_eq!(keys, ["b", "c"]);
 }
 
-async fn writes_of_one_batch_follow_each_other(world: &World<'_, impl Strong>) {
-    let writes = vec![
-        put("a", "1"),
-        Write::PutIfAbsent(record("a", "2")),
-        Write::Forget("b".into()),
-        put("c", "1"),
-        Write::Forget("c".into()),
-    ];
-    assert_eq!(world.commit(batch("b1", vec![absent("a")], writes)).await, Commit::Done);
-    assert_eq!(world.read("").await, [Record { version: 1, ..record("a", "1") }]);
+async fn a_batch_writes_a_record_once(world: &World<'_, impl Strong>) {
+    for second in [put("a", "2"), Write::PutIfAbsent(record("a", "2")), Write::Forget("a".into())] {
+        let twice = batch("b1", vec![], vec![put("a", "1"), second]);
+        assert!(world.store.commit(&world.partition, twice).await.is_err());
+    }
+    assert_eq!(world.read("").await, []);
+}
+
+/// An index is asked until it has everything: it may be seconds behind.
+async fn the_index_lists_in_order(store: &impl Strong, run: &str) {
+    let name = format!("{run}-listed");
+    let mut expected = Vec::new();
+    for number in 0..7_i64 {
+        let id = format!("{run}-listed-{}", number % 3);
+        let key = format!("hop/{number}");
+        // Two of them happen at one instant.
+        let at = NOW.plus(number / 2);
+        let entry = |index, name: &str| Entry {
+            index,
+            name: name.into(),
+            at,
+            key: key.clone(),
+            expires: NOW.plus(3_600),
+        };
+        let mut written = batch(&format!("b{number}"), vec![], vec![put(&key, "1")]);
+        written.index = vec![entry("user", &name), entry("application", &name)];
+        if number == 0 {
+            written.index.push(entry("user", "somebody else"));
+        }
+        // A batch that is shown twice is listed once.
+        for _ in 0..2 {
+            let done = store.commit(&session("one", &id), written.clone()).await.unwrap();
+            assert_eq!(done, Commit::Done);
+        }
+        expected.push(Listed { at, session: id, key });
+    }
+    expected.sort();
+    let listing = |from, after, limit| Listing {
+        index: "user".into(),
+        name: name.clone(),
+        from,
+        after,
+        limit,
+    };
+    let all = listing(NOW, None, 100);
+    for _ in 0..100 {
+        if store.list("one", &all).await.unwrap().entries.len() >= expected.len() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let page = store.list("one", &all).await.unwrap();
+    assert_eq!((page.entries, page.next), (expected.clone(), None));
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.list("one", &listing(NOW, after, 3)).await.unwrap();
+        assert!(page.entries.len() <= 3);
+        listed.extend(page.entries);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, expected, "page by page");
+    let later = store.list("one", &listing(NOW.plus(2), None, 100)).await.unwrap();
+    let expected: Vec<_> = expected.into_iter().filter(|entry| entry.at >= NOW.plus(2)).collect();
+    assert_eq!(later.entries, expected, "from an instant on");
+    for (zone, index, name) in
+        [("two", "user", &*name), ("one", "resource", &name), ("one", "user", "nobody")]
+    {
+        let other = Listing { index: index.into(), name: name.into(), ..all.clone() };
+        assert_eq!(store.list(zone, &other).await.unwrap(), Page::default(), "{zone} {index}");
+    }
 }
 
 async fn reads_are_sorted_limited_and_by_prefix(world: &World<'_, impl Strong>) {

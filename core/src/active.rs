@@ -182,26 +182,32 @@ pub async fn zone<H: Host>(
     name: &str,
     now: Timestamp,
 ) -> Result<Arc<Active>, Unavailable> {
-    let fresh = |kept: &Arc<Active>| kept.is_younger(limits::SNAPSHOT_FRESH_SECS, now);
-    if let Some(kept) = host.memory().zone(name).filter(fresh) {
-        return Ok(kept);
-    }
-    // One request reads and compiles; those that come meanwhile wait for it.
-    let flight = host.memory().flight(name);
-    let _alone = flight.lock().await;
-    let kept = host.memory().zone(name);
-    if let Some(kept) = kept.clone().filter(fresh) {
-        return Ok(kept);
-    }
-    match read(host, name, kept.as_ref(), now).await {
-        Ok(zone) => {
-            host.memory().keep_zone(Arc::clone(&zone));
-            Ok(zone)
+    for _ in 0..limits::PAUSES {
+        let kept = host.memory().zone(name);
+        if let Some(fresh) =
+            kept.clone().filter(|kept| kept.is_younger(limits::SNAPSHOT_FRESH_SECS, now))
+        {
+            return Ok(fresh);
         }
-        Err(unavailable) => {
-            kept.filter(|kept| kept.is_younger(limits::SNAPSHOT_STALE_SECS, now)).ok_or(unavailable)
-        }
+        let stale = kept.clone().filter(|kept| kept.is_younger(limits::SNAPSHOT_STALE_SECS, now));
+        // One request reads and compiles. Those that come meanwhile go on with what there is, and
+        // wait where it is too old.
+        let Some(_alone) = host.memory().flight(name) else {
+            if let Some(stale) = stale {
+                return Ok(stale);
+            }
+            host.pause(limits::PAUSE_MILLIS).await;
+            continue;
+        };
+        return match read(host, name, kept.as_ref(), now).await {
+            Ok(zone) => {
+                host.memory().keep_zone(Arc::clone(&zone));
+                Ok(zone)
+            }
+            Err(unavailable) => stale.ok_or(unavailable),
+        };
     }
+    Err(Unavailable(format!("zone `{name}` is being read by another request")))
 }
 
 async fn read<H: Host>(
@@ -245,9 +251,37 @@ pub async fn snapshot<H: Host>(host: &H, name: &str) -> Result<(Snapshot, u64), 
     Ok((snapshot, record.version))
 }
 
+/// The bundle `name`: the nearest copy that has this very name, or what the zone's partition holds.
 async fn stored_bundle<H: Host>(host: &H, zone: &str, name: &str) -> Result<Bundle, Unavailable> {
-    let mut bytes = Vec::new();
     let fault = |what: &str| Unavailable(format!("bundle `{name}` of zone `{zone}`: {what}"));
+    let copy = format!("bundle/{name}");
+    let near = host.published(zone, &copy).await.ok().flatten();
+    let bytes = match near.filter(|bytes| Bundle::name(bytes) == name) {
+        Some(bytes) => bytes,
+        None => {
+            let bytes = bundle_bytes(host, zone, name).await?;
+            if Bundle::name(&bytes) != name {
+                return Err(fault("its bytes do not have that SHA-256"));
+            }
+            // Where the copy cannot be written, the next instance reads the partition too.
+            let _ = host.publish(zone, &copy, &bytes, Timestamp(i64::MAX)).await;
+            bytes
+        }
+    };
+    Bundle::from_bytes(&bytes).map_err(|error| fault(&error.to_string()))
+}
+
+/// The parts of a bundle that the zone's partition holds, put together; unchecked.
+///
+/// # Errors
+///
+/// The store does not answer.
+pub async fn bundle_bytes<H: Host>(
+    host: &H,
+    zone: &str,
+    name: &str,
+) -> Result<Vec<u8>, Unavailable> {
+    let mut bytes = Vec::new();
     for part in 0.. {
         let key = bundle_part(name, part);
         let found = host.read(&partition(zone), &key).await?;
@@ -260,10 +294,7 @@ async fn stored_bundle<H: Host>(host: &H, zone: &str, name: &str) -> Result<Bund
             break;
         }
     }
-    if Bundle::name(&bytes) != name {
-        return Err(fault("its bytes do not have that SHA-256"));
-    }
-    Bundle::from_bytes(&bytes).map_err(|error| fault(&error.to_string()))
+    Ok(bytes)
 }
 
 /// The record of one part of a stored bundle. Parts are full but for the last.

@@ -41,6 +41,25 @@ pub trait Host {
     /// expiry is the core's to judge.
     async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable>;
 
+    /// Lists what an index of `zone` holds, oldest first. Seconds behind at most, and never asked for
+    /// a decision. Entries that expired may be there until they are swept.
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable>;
+
+    /// Puts bytes where instances near and far find a copy of them, until `expires` at the least
+    /// effort. The store stays the origin: whoever reads a copy checks it, and a copy that is lost
+    /// costs a read or a fetch. A host without such a place does nothing.
+    async fn publish(
+        &self,
+        zone: &str,
+        name: &str,
+        bytes: &[u8],
+        expires: Timestamp,
+    ) -> Result<(), Unavailable>;
+
+    /// The nearest copy of what was published under `name`; it may be old, or missing although
+    /// there is one elsewhere.
+    async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable>;
+
     /// Verifies a signature of `algorithm`, which the core has checked to fit the key. `Ok(false)`
     /// where the signature, its length or its encoding is wrong, or the key is no valid point.
     ///
@@ -55,6 +74,17 @@ pub trait Host {
 
     /// Signs `message` with the zone's private key `kid`, in the form that JWS wants.
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable>;
+
+    /// Makes a private key for `zone` and seals it with the platform's wrapping key, as
+    /// [`crate::sealed`] says, under the RFC 7638 thumbprint of its public key as `kid`.
+    ///
+    /// A host that does not sign with `algorithm` says so.
+    async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable>;
+
+    /// Comes back after about so many milliseconds. A request that needs what another one of its
+    /// instance is fetching looks again after a pause: no request is woken by another, which is not
+    /// sound where each has an I/O context of its own.
+    async fn pause(&self, millis: u32);
 
     /// What this instance remembers between requests.
     fn memory(&self) -> &Memory;
@@ -122,7 +152,7 @@ pub struct Batch {
     pub until: Option<Timestamp>,
     /// What must hold, all of it, checked in this order.
     pub expect: Vec<Expect>,
-    /// What is written.
+    /// What is written: each record at most once.
     pub write: Vec<Write>,
     /// What the index learns, at least once.
     pub index: Vec<Entry>,
@@ -150,14 +180,19 @@ impl Batch {
         if self.expect.len() > limits::BATCH_RECORDS.saturating_mul(2) {
             return Err("the batch has too many conditions");
         }
+        if kind == Kind::Zone && !self.index.is_empty() {
+            return Err("the zone's own partition is not in any index");
+        }
         let mut total = 0_usize;
         for write in &self.write {
-            let (key, bytes) = match write {
-                Write::Put(record) | Write::PutIfAbsent(record) => {
-                    (&record.key, record.value.len())
-                }
-                Write::Forget(key) => (key, 0),
+            let bytes = match write {
+                Write::Put(record) | Write::PutIfAbsent(record) => record.value.len(),
+                Write::Forget(_) => 0,
             };
+            let key = write.key();
+            if self.write.iter().filter(|other| other.key() == key).count() > 1 {
+                return Err("the batch writes a record twice");
+            }
             if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err("a record's key is not visible ASCII");
             }
@@ -233,6 +268,17 @@ pub enum Write {
     Forget(String),
 }
 
+impl Write {
+    /// The key of the record that is written or removed.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put(record) | Self::PutIfAbsent(record) => &record.key,
+            Self::Forget(key) => key,
+        }
+    }
+}
+
 /// One entry of the index: what lists, feeds and audit read, seconds behind at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -246,6 +292,66 @@ pub struct Entry {
     pub key: String,
     /// When the entry may be forgotten.
     pub expires: Timestamp,
+}
+
+/// Which entries of an index are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Which index: [`Entry::index`].
+    pub index: String,
+    /// The value looked up by: [`Entry::name`].
+    pub name: String,
+    /// The earliest instant.
+    pub from: Timestamp,
+    /// The page before it: its [`Page::next`].
+    pub after: Option<String>,
+    /// At most so many, up to [`crate::limits::LIST_ENTRIES`].
+    pub limit: usize,
+}
+
+/// Entries of an index, in the order of their instants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<Listed>,
+    /// What to ask for the next page with, where there may be one. Opaque, and the host's own.
+    pub next: Option<String>,
+}
+
+/// One entry of an index, as listed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// When it happened.
+    pub at: Timestamp,
+    /// The session in whose partition the record is.
+    pub session: String,
+    /// The record's key.
+    pub key: String,
+}
+
+impl Listed {
+    /// A cursor after this entry, for hosts whose index is sorted by instant, session and key.
+    #[must_use]
+    pub fn cursor(&self) -> String {
+        format!("{} {} {}", self.at.0, self.session, self.key)
+    }
+
+    /// Reads a [`Listed::cursor`].
+    #[must_use]
+    pub fn from_cursor(cursor: &str) -> Option<Self> {
+        let mut parts = cursor.splitn(3, ' ');
+        let at = Timestamp(parts.next()?.parse().ok()?);
+        Some(Self { at, session: parts.next()?.to_owned(), key: parts.next()?.to_owned() })
+    }
+}
+
+/// A private key that was just made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewKey {
+    /// Its public key, with its `kid`.
+    pub public: PublicKey,
+    /// The private key, sealed.
+    pub wrapped: Vec<u8>,
 }
 
 /// What became of a batch.

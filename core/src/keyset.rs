@@ -4,14 +4,18 @@
 //! Keys belong to one issuer row of one zone: another issuer's key with the same `kid` is never
 //! found. A fetch is single flight; a `kid` that the set does not have starts one fetch a minute at
 //! most, however many tokens ask for it. An empty or unreadable set never replaces a good one.
+//!
+//! What was fetched is published, with the times of the fetches: an instance that just started, or
+//! that lives for one request, begins with the nearest copy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bundle::KeySource;
-use crate::encoding::tagged_hash;
+use crate::encoding::{base64url, tagged_hash};
 use crate::host::{Host, Unavailable};
 use crate::http::Outbound;
 use crate::jwk::{Algorithm, JwkError, PublicKey};
@@ -23,23 +27,27 @@ use crate::moment::Timestamp;
 #[derive(Default)]
 pub struct KeySets(Mutex<HashMap<[u8; 32], Arc<Remembered>>>);
 
+/// What is known of one owner's keys.
 #[derive(Default)]
-struct Remembered {
-    current: Mutex<Option<Fetched>>,
-    flight: async_lock::Mutex<Attempts>,
+struct Remembered(Mutex<Known>);
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Known {
+    /// The set that was fetched last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    set: Option<Fetched>,
+    /// When fetches were made in the last minute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recent: Vec<Timestamp>,
+    /// Where discovery said that the keys are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys_url: Option<String>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Fetched {
     keys: Arc<[PublicKey]>,
     at: Timestamp,
-}
-
-/// When fetches were made, and where discovery said that the keys are.
-#[derive(Default)]
-struct Attempts {
-    recent: Vec<Timestamp>,
-    keys_url: Option<String>,
 }
 
 /// What came of looking for a key.
@@ -67,8 +75,9 @@ pub async fn find<H: Host>(
     if let KeySource::Uploaded(keys) = owner.source {
         return Ok(pick(keys, kid, algorithm));
     }
-    let remembered = owner.remembered(host);
-    let kept = lock(&remembered.current).clone();
+    let name = owner.name();
+    let remembered = owner.remembered(host, name);
+    let kept = lock(&remembered.0).set.clone();
     if let Some(kept) = &kept
         && (0..limits::KEY_FRESH_SECS).contains(&now.since(kept.at))
         && let Found::Key(key) = pick(&kept.keys, kid, algorithm)
@@ -76,7 +85,11 @@ pub async fn find<H: Host>(
         return Ok(Found::Key(key));
     }
     let seen = kept.as_ref().map(|kept| kept.at);
-    let current = refresh(host, owner, &remembered, seen, now).await?;
+    let wanted = |set: &Fetched| match pick(&set.keys, kid, algorithm) {
+        Found::Key(key) => Some(key),
+        Found::Unknown => None,
+    };
+    let current = refresh(host, owner, &name, &remembered, seen, wanted, now).await?;
     Ok(pick(&current.keys, kid, algorithm))
 }
 
@@ -96,10 +109,13 @@ pub struct Owner<'a> {
 
 impl Owner<'_> {
     /// A changed source is another set: a new bundle never meets the old one's keys.
-    fn remembered<H: Host>(&self, host: &H) -> Arc<Remembered> {
+    fn name(&self) -> [u8; 32] {
         let source = serde_json::to_vec(self.source).unwrap_or_default();
         let parts = [self.zone.as_bytes(), self.kind.as_bytes(), self.id.as_bytes(), &source];
-        let name = tagged_hash("keys", &parts);
+        tagged_hash("keys", &parts)
+    }
+
+    fn remembered<H: Host>(&self, host: &H, name: [u8; 32]) -> Arc<Remembered> {
         let mut sets = lock(&host.memory().keys.0);
         if sets.len() >= limits::KEY_SETS && !sets.contains_key(&name) {
             sets.clear();
@@ -125,30 +141,77 @@ fn pick(keys: &[PublicKey], kid: Option<&str>, algorithm: Algorithm) -> Found {
 async fn refresh<H: Host>(
     host: &H,
     owner: &Owner<'_>,
+    name: &[u8; 32],
     remembered: &Remembered,
     seen: Option<Timestamp>,
+    wanted: impl Fn(&Fetched) -> Option<PublicKey>,
     now: Timestamp,
 ) -> Result<Fetched, Unavailable> {
-    let mut attempts = remembered.flight.lock().await;
-    let kept = lock(&remembered.current).clone();
-    if let Some(kept) = &kept
-        && Some(kept.at) != seen
-    {
-        return Ok(kept.clone());
+    let copy = format!("keys/{}", base64url(name));
+    for _ in 0..limits::PAUSES {
+        let known = lock(&remembered.0).clone();
+        if let Some(set) = known.set.filter(|set| Some(set.at) != seen) {
+            return Ok(set);
+        }
+        let Some(_alone) = host.memory().flight(&copy) else {
+            host.pause(limits::PAUSE_MILLIS).await;
+            continue;
+        };
+        let mut known = lock(&remembered.0).clone();
+        learn(&mut known, host.published(owner.zone, &copy).await, now);
+        let fresh = known.set.clone().filter(|set| {
+            (0..limits::KEY_FRESH_SECS).contains(&now.since(set.at)) && wanted(set).is_some()
+        });
+        if let Some(set) = fresh {
+            *lock(&remembered.0) = known;
+            return Ok(set);
+        }
+        let fetched = update(host, owner, &mut known, now).await;
+        *lock(&remembered.0) = known.clone();
+        // A copy is a convenience: where it cannot be written, nothing is lost but time.
+        let bytes = serde_json::to_vec(&known).unwrap_or_default();
+        let expires = now.plus(limits::KEY_STALE_SECS);
+        let _ = host.publish(owner.zone, &copy, &bytes, expires).await;
+        return fetched;
     }
+    Err(Unavailable(format!("keys of `{}` are being fetched by another request", owner.id)))
+}
+
+/// Takes over what a copy knows better. One that cannot be read, or comes from the future, is none.
+fn learn(known: &mut Known, copy: Result<Option<Vec<u8>>, Unavailable>, now: Timestamp) {
+    let Some(copy) = copy.ok().flatten() else { return };
+    let Ok(copy) = serde_json::from_slice::<Known>(&copy) else { return };
+    let newer =
+        |set: &Fetched| set.at <= now && known.set.as_ref().is_none_or(|kept| kept.at < set.at);
+    if let Some(set) = copy.set.filter(newer) {
+        known.set = Some(set);
+        known.keys_url = copy.keys_url;
+    }
+    if copy.recent.len() > known.recent.len() {
+        known.recent = copy.recent;
+    }
+}
+
+/// Fetches where that is allowed, and answers with the best set there is then.
+async fn update<H: Host>(
+    host: &H,
+    owner: &Owner<'_>,
+    known: &mut Known,
+    now: Timestamp,
+) -> Result<Fetched, Unavailable> {
     // A clock that was set back leaves ages that mean nothing.
     let recent = 0..limits::KEY_COOLDOWN_SECS;
-    attempts.recent.retain(|at| recent.contains(&now.since(*at)));
-    let allowed = if kept.is_some() { 0 } else { 1 };
-    let fetched = if attempts.recent.len() <= allowed {
-        fetch(host, owner, &mut attempts, now).await
+    known.recent.retain(|at| recent.contains(&now.since(*at)));
+    let allowed = if known.set.is_some() { 0 } else { 1 };
+    let fetched = if known.recent.len() <= allowed {
+        fetch(host, owner, known, now).await
     } else {
         Err(Unavailable(format!("keys of `{}` were fetched a moment ago", owner.id)))
     };
-    match (fetched, kept) {
+    match (fetched, known.set.clone()) {
         (Ok(keys), _) => {
             let fetched = Fetched { keys: keys.into(), at: now };
-            *lock(&remembered.current) = Some(fetched.clone());
+            known.set = Some(fetched.clone());
             Ok(fetched)
         }
         (Err(_), Some(kept)) if (0..limits::KEY_STALE_SECS).contains(&now.since(kept.at)) => {
@@ -162,20 +225,20 @@ async fn refresh<H: Host>(
 async fn fetch<H: Host>(
     host: &H,
     owner: &Owner<'_>,
-    attempts: &mut Attempts,
+    known: &mut Known,
     now: Timestamp,
 ) -> Result<Vec<PublicKey>, Unavailable> {
-    attempts.recent.push(now);
-    let url = match (owner.source, &attempts.keys_url) {
+    known.recent.push(now);
+    let url = match (owner.source, &known.keys_url) {
         (KeySource::Uploaded(keys), _) => return Ok(keys.clone()),
         (KeySource::Url(url), _) => url.clone(),
         (KeySource::Discovery { .. }, Some(url)) => url.clone(),
         (KeySource::Discovery { url, issuer, keys_host }, None) => {
-            attempts.recent.push(now);
+            known.recent.push(now);
             let document = get(host, owner, url).await?;
             let found = discovered(&document, url, issuer, keys_host.as_deref())
                 .map_err(|what| Unavailable(format!("discovery of `{}`: {what}", owner.id)))?;
-            attempts.keys_url = Some(found.clone());
+            known.keys_url = Some(found.clone());
             found
         }
     };
@@ -183,7 +246,7 @@ async fn fetch<H: Host>(
         Ok(document) => document,
         Err(unavailable) => {
             // The issuer may have moved its keys: the next attempt asks it where they are.
-            attempts.keys_url = None;
+            known.keys_url = None;
             return Err(unavailable);
         }
     };

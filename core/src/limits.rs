@@ -53,6 +53,12 @@ pub const BATCH_RECORDS: usize = 24;
 pub const RECORD_BYTES: usize = 8 * 1024;
 /// Bytes of one batch (design §3).
 pub const BATCH_BYTES: usize = 64 * 1024;
+/// Entries of one page of an index: a page of a few kilobytes.
+pub const LIST_ENTRIES: usize = 100;
+/// Milliseconds between two looks at what another request of the instance is fetching.
+pub const PAUSE_MILLIS: u32 = 5;
+/// Looks in all: for as long as two fetches may take.
+pub const PAUSES: u32 = 2_000;
 /// Denials recorded one by one in a session; further ones are counted only (design §2).
 pub const DENIALS: u64 = 256;
 /// Seconds over which denials without a session of their own are counted together.

@@ -3,7 +3,7 @@
 //! A host owns one and lends it, so that no state hides in the core: two hosts in one process share
 //! nothing. Losing it loses no fact; it is filled again from the store and the issuers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::active::Active;
@@ -13,7 +13,7 @@ use crate::keyset::KeySets;
 #[derive(Default)]
 pub struct Memory {
     zones: Mutex<HashMap<String, Arc<Active>>>,
-    flights: Mutex<HashMap<String, Arc<async_lock::Mutex<()>>>>,
+    flights: Mutex<HashSet<String>>,
     pub(crate) keys: KeySets,
 }
 
@@ -22,13 +22,27 @@ impl Memory {
         lock(&self.zones).get(name).cloned()
     }
 
-    /// Held by the one request that reads the zone.
-    pub(crate) fn flight(&self, name: &str) -> Arc<async_lock::Mutex<()>> {
-        Arc::clone(lock(&self.flights).entry(name.to_owned()).or_default())
+    /// Takes the flight called `name` for one request, which fetches for all; `None` while another
+    /// one has it. It ends when the guard is dropped, however the request ends.
+    pub(crate) fn flight(&self, name: &str) -> Option<Flight<'_>> {
+        let taken = lock(&self.flights).insert(name.to_owned());
+        taken.then(|| Flight { memory: self, name: name.to_owned() })
     }
 
     pub(crate) fn keep_zone(&self, zone: Arc<Active>) {
         lock(&self.zones).insert(zone.bundle.zone.clone(), zone);
+    }
+}
+
+/// The one request that fetches something for all of an instance.
+pub(crate) struct Flight<'a> {
+    memory: &'a Memory,
+    name: String,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        lock(&self.memory.flights).remove(&self.name);
     }
 }
 

@@ -12,11 +12,18 @@ pub enum Call {
     Read,
     Verify,
     Sign,
+    List,
+    Publish,
+    Published,
+    Generate,
 }
 
 impl Call {
-    /// Every call that can fail.
-    pub const ALL: [Self; 5] = [Self::Fetch, Self::Commit, Self::Read, Self::Verify, Self::Sign];
+    /// The calls that an exchange cannot do without.
+    pub const NEEDED: [Self; 5] = [Self::Fetch, Self::Commit, Self::Read, Self::Verify, Self::Sign];
+
+    /// The calls that make an exchange faster and nothing else.
+    pub const COPIES: [Self; 2] = [Self::Publish, Self::Published];
 }
 
 /// How a call goes wrong.

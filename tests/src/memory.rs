@@ -3,16 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use writ_core::event::Event;
-use writ_core::host::{Batch, Commit, Host, Partition, Record, Unavailable};
+use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::limits;
+use writ_core::moment::Timestamp;
 
 use crate::faults::{Call, Effect, Faults};
 use crate::keys::PrivateKey;
 use crate::store::Store;
+
+/// Published copies, by zone and name.
+pub type Copies = Mutex<BTreeMap<(String, String), Vec<u8>>>;
 
 /// A host in memory.
 #[derive(Default)]
@@ -23,6 +28,8 @@ pub struct Memory {
     pub web: Arc<Web>,
     /// What goes wrong.
     pub faults: Faults,
+    /// The published copies, which other hosts may share: those that a KV holds near them.
+    pub copies: Arc<Copies>,
     keys: Mutex<BTreeMap<(String, String), Arc<PrivateKey>>>,
     events: Mutex<Vec<Event>>,
     remembered: writ_core::memory::Memory,
@@ -35,6 +42,7 @@ impl Memory {
         Self {
             store: Arc::clone(&self.store),
             web: Arc::clone(&self.web),
+            copies: Arc::clone(&self.copies),
             keys: Mutex::new(self.keys.lock().unwrap().clone()),
             ..Self::default()
         }
@@ -79,6 +87,37 @@ impl Host for Memory {
         }
     }
 
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        match self.faults.strike(Call::List) {
+            None => Ok(self.store.list(zone, listing)),
+            Some(_) => Err(fault("list")),
+        }
+    }
+
+    async fn publish(
+        &self,
+        zone: &str,
+        name: &str,
+        bytes: &[u8],
+        _expires: Timestamp,
+    ) -> Result<(), Unavailable> {
+        if self.faults.strike(Call::Publish).is_some() {
+            return Err(fault("publish"));
+        }
+        self.copies.lock().unwrap().insert((zone.to_owned(), name.to_owned()), bytes.to_vec());
+        Ok(())
+    }
+
+    async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        match self.faults.strike(Call::Published) {
+            None => {
+                let name = (zone.to_owned(), name.to_owned());
+                Ok(self.copies.lock().unwrap().get(&name).cloned())
+            }
+            Some(_) => Err(fault("published")),
+        }
+    }
+
     async fn verify(
         &self,
         algorithm: Algorithm,
@@ -100,6 +139,25 @@ impl Host for Memory {
         let key = self.keys.lock().unwrap().get(&name).cloned();
         key.ok_or_else(|| Unavailable(format!("zone `{zone}` has no key `{kid}`")))
             .map(|key| key.sign(message).expect("a key of ours signs"))
+    }
+
+    async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
+        if self.faults.strike(Call::Generate).is_some() {
+            return Err(fault("generate"));
+        }
+        let key = PrivateKey::generate(algorithm).expect("a key");
+        let kid = key.public(None).material.thumbprint();
+        let public = key.public(Some(&kid));
+        self.keep_key(zone, &kid, Arc::new(key));
+        Ok(NewKey { public, wrapped: b"wrapped".to_vec() })
+    }
+
+    async fn pause(&self, _millis: u32) {
+        let mut paused = false;
+        std::future::poll_fn(|_| {
+            if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     fn memory(&self) -> &writ_core::memory::Memory {

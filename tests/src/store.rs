@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use writ_core::host::{Batch, Commit, Entry, Expect, Partition, Record, Unavailable, Write};
+use writ_core::host::{
+    Batch, Commit, Entry, Kind, Listed, Listing, Page, Partition, Record, Unavailable,
+};
 use writ_core::limits;
-use writ_core::moment::Timestamp;
+use writ_core::store::{Applied, Stored, apply};
 
 /// Every record, by partition and key.
 pub type Contents = BTreeMap<(Partition, String), Record>;
@@ -24,13 +26,6 @@ struct Inner {
     index: Vec<(Partition, Entry)>,
 }
 
-#[derive(Clone, Debug)]
-struct Stored {
-    record: Record,
-    /// The batch that wrote it.
-    batch: String,
-}
-
 impl Store {
     /// Applies a batch whole or not at all.
     ///
@@ -40,22 +35,48 @@ impl Store {
     pub fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
         batch.within_limits(partition.kind).map_err(|limit| Unavailable(limit.to_owned()))?;
         let mut inner = self.inner.lock().unwrap();
-        if inner.is_done(partition, &batch) {
-            return Ok(Commit::Done);
-        }
-        for expect in &batch.expect {
-            let version_and_expiry = inner
-                .live(partition, expect.key(), batch.now)
-                .map(|record| (record.version, record.expires));
-            if !holds(expect, version_and_expiry) {
-                return Ok(Commit::Refused(expect.key().to_owned()));
+        let name = |key: &str| (partition.clone(), key.to_owned());
+        match apply(&batch, |key| inner.records.get(&name(key))) {
+            Applied::Before => return Ok(Commit::Done),
+            Applied::Refused(key) => return Ok(Commit::Refused(key)),
+            Applied::Now { put, forget } => {
+                for key in forget {
+                    inner.records.remove(&name(&key));
+                }
+                for stored in put {
+                    inner.records.insert(name(&stored.record.key), stored);
+                }
             }
-        }
-        for write in batch.write {
-            inner.write(partition, write, batch.now, &batch.id);
         }
         inner.index.extend(batch.index.into_iter().map(|entry| (partition.clone(), entry)));
         Ok(Commit::Done)
+    }
+
+    /// A page of an index.
+    pub fn list(&self, zone: &str, listing: &Listing) -> Page {
+        let inner = self.inner.lock().unwrap();
+        let after = listing.after.as_deref().map(|cursor| Listed::from_cursor(cursor).unwrap());
+        let mut found: Vec<Listed> = inner
+            .index
+            .iter()
+            .filter(|(partition, entry)| {
+                (partition.zone == zone && partition.kind == Kind::Session)
+                    && entry.index == listing.index
+                    && entry.name == listing.name
+                    && entry.at >= listing.from
+            })
+            .map(|(partition, entry)| Listed {
+                at: entry.at,
+                session: partition.id.clone(),
+                key: entry.key.clone(),
+            })
+            .filter(|listed| after.as_ref().is_none_or(|after| listed > after))
+            .collect();
+        found.sort();
+        let more = found.len() > listing.limit;
+        found.truncate(listing.limit);
+        let next = found.last().filter(|_| more).map(Listed::cursor);
+        Page { entries: found, next }
     }
 
     /// The records of a partition whose key starts with `prefix`, in key order, expired ones too.
@@ -86,52 +107,5 @@ impl Store {
         let name = (partition.clone(), record.key.clone());
         let stored = Stored { record, batch: "planted".to_owned() };
         self.inner.lock().unwrap().records.insert(name, stored);
-    }
-}
-
-impl Inner {
-    /// Whether the batch's first write is there with the batch's own id.
-    fn is_done(&self, partition: &Partition, batch: &Batch) -> bool {
-        let key = match batch.write.first() {
-            Some(Write::Put(record) | Write::PutIfAbsent(record)) => record.key.clone(),
-            Some(Write::Forget(_)) | None => return false,
-        };
-        self.records.get(&(partition.clone(), key)).is_some_and(|stored| stored.batch == batch.id)
-    }
-
-    fn live(&self, partition: &Partition, key: &str, now: Timestamp) -> Option<&Record> {
-        self.records
-            .get(&(partition.clone(), key.to_owned()))
-            .map(|stored| &stored.record)
-            .filter(|record| record.expires > now)
-    }
-
-    fn write(&mut self, partition: &Partition, write: Write, now: Timestamp, batch: &str) {
-        let (record, only_if_absent) = match write {
-            Write::Put(record) => (record, false),
-            Write::PutIfAbsent(record) => (record, true),
-            Write::Forget(key) => {
-                self.records.remove(&(partition.clone(), key));
-                return;
-            }
-        };
-        let version = self.live(partition, &record.key, now).map_or(0, |old| old.version);
-        if only_if_absent && version > 0 {
-            return;
-        }
-        let name = (partition.clone(), record.key.clone());
-        let record = Record { version: version + 1, ..record };
-        self.records.insert(name, Stored { record, batch: batch.to_owned() });
-    }
-}
-
-/// Whether a condition holds of the live record with this version and expiry.
-fn holds(expect: &Expect, live: Option<(u64, Timestamp)>) -> bool {
-    match expect {
-        Expect::Absent(_) => live.is_none(),
-        Expect::Live { until, .. } => live.is_some_and(|(_, expires)| expires >= *until),
-        Expect::LiveOrAbsent { until, .. } => live.is_none_or(|(_, expires)| expires >= *until),
-        Expect::Version { version, .. } => live.map_or(0, |(own, _)| own) == *version,
-        Expect::Below { version, .. } => live.map_or(0, |(own, _)| own) < *version,
     }
 }

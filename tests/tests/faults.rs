@@ -73,7 +73,7 @@ fn p07_each_call_failing_in_turn_issues_nothing() {
         let counted = World::new("plain");
         counted.host.faults.clear();
         assert_eq!(counted.send(build(&counted), BEGINNING).status, 200);
-        for call in Call::ALL {
+        for call in Call::NEEDED {
             let made = counted.host.faults.made(call);
             for nth in 1..=made {
                 let world = World::new("plain");
@@ -103,7 +103,7 @@ fn p07_each_call_failing_in_turn_issues_nothing() {
 
 #[test]
 fn p07_each_call_failing_always_issues_nothing() {
-    for call in Call::ALL {
+    for call in Call::NEEDED {
         let world = World::new("plain");
         let request = with_proof(&world);
         world.host.faults.order(call, When::Always, Effect::Unavailable);
@@ -118,7 +118,7 @@ fn p07_each_call_failing_always_issues_nothing() {
 /// proof was already claimed beside another subject (design §2).
 #[test]
 fn a_request_after_a_fault_succeeds() {
-    for call in Call::ALL {
+    for call in Call::NEEDED {
         let world = World::new("plain");
         let request = job(&world);
         world.host.faults.order(call, When::Always, Effect::Unavailable);
@@ -126,6 +126,18 @@ fn a_request_after_a_fault_succeeds() {
         world.host.faults.clear();
         let answer = world.send(request, BEGINNING + 1);
         assert_eq!(answer.status, 200, "{call:?}: {:?}", world.take_events());
+    }
+}
+
+/// A published copy is a convenience: without any, everything is as it is with them.
+#[test]
+fn k06_an_exchange_needs_no_published_copy() {
+    for call in Call::COPIES {
+        let world = World::new("plain");
+        let request = job(&world);
+        world.host.faults.order(call, When::Always, Effect::Unavailable);
+        assert_eq!(world.send(request, BEGINNING).status, 200, "{call:?}");
+        assert!(world.host.faults.made(call) > 0, "{call:?} is never made");
     }
 }
 

@@ -1,14 +1,15 @@
 //! What this platform lends the core.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use writ_core::active;
 use writ_core::event::Event;
-use writ_core::host::{Batch, Commit, Host, Partition, Record, Unavailable};
+use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory::Memory;
+use writ_core::moment::Timestamp;
 use writ_core::publish::key_record;
 use writ_process::crypto::{self, WrappingKey};
 use writ_process::fetch::Fetcher;
@@ -93,6 +94,25 @@ impl Host for Native {
         self.instance.store.read(partition, prefix).await
     }
 
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        self.instance.store.list(zone, listing).await
+    }
+
+    // One process: its memory is the nearest copy.
+    async fn publish(
+        &self,
+        _zone: &str,
+        _name: &str,
+        _bytes: &[u8],
+        _expires: Timestamp,
+    ) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    async fn published(&self, _zone: &str, _name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(None)
+    }
+
     async fn verify(
         &self,
         algorithm: Algorithm,
@@ -107,6 +127,14 @@ impl Host for Native {
         let (partition, key) = (active::partition(zone), key_record(kid));
         let records = self.instance.store.read(&partition, &key);
         self.instance.keys.sign(zone, kid, message, records).await
+    }
+
+    async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
+        self.instance.keys.generate(zone, algorithm)
+    }
+
+    async fn pause(&self, millis: u32) {
+        tokio::time::sleep(Duration::from_millis(millis.into())).await;
     }
 
     fn memory(&self) -> &Memory {

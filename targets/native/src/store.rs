@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use writ_core::host::{Batch, Commit, Partition, Record, Unavailable};
+use writ_core::host::{Batch, Commit, Listing, Page, Partition, Record, Unavailable};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 
@@ -99,7 +99,18 @@ impl Store {
         prefix: &str,
     ) -> Result<Vec<Record>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let lookup = Lookup { partition: partition.clone(), prefix: prefix.into(), reply };
+        let lookup = Lookup::Records { partition: partition.clone(), prefix: prefix.into(), reply };
+        ask(&self.lookups, lookup, answer).await?
+    }
+
+    /// Lists entries of an index, as [`writ_core::host::Host::list`] says.
+    ///
+    /// # Errors
+    ///
+    /// The cursor is none of this store's, the disk fails, or no answer came in time.
+    pub async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let lookup = Lookup::Entries { zone: zone.into(), listing: listing.clone(), reply };
         ask(&self.lookups, lookup, answer).await?
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use writ::store::{SWEEP_ROWS, Store, StoreOptions};
-use writ_core::host::{Batch, Commit, Entry, Expect, Partition, Record, Unavailable, Write};
+use writ_core::host::{
+    Batch, Commit, Entry, Expect, Listing, Page, Partition, Record, Unavailable, Write,
+};
 
 use contract::{NOW, Strong, batch, record, session};
 
@@ -19,6 +21,10 @@ impl Strong for Store {
 
     async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
         self.read(partition, prefix).await
+    }
+
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        self.list(zone, listing).await
     }
 }
 

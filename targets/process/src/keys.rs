@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use writ_core::host::{Record, Unavailable};
+use writ_core::host::{NewKey, Record, Unavailable};
+use writ_core::jwk::Algorithm;
 use writ_core::publish::{WrappedKey, key_record};
 
-use crate::crypto::{PrivateKey, WrappingKey};
+use crate::crypto::{CryptoError, PrivateKey, WrappingKey};
 
 /// The wrapping key, and the keys that it has opened.
 #[derive(Debug)]
@@ -48,6 +49,19 @@ impl Keys {
             None => self.keep(zone, kid, self.open(zone, kid, records.await?)?),
         };
         key.sign(message).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    /// Makes a key and seals it, as [`writ_core::host::Host::generate`] says.
+    ///
+    /// # Errors
+    ///
+    /// The library fails.
+    pub fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
+        let unavailable = |error: CryptoError| Unavailable(error.to_string());
+        let key = PrivateKey::generate(algorithm).map_err(unavailable)?;
+        let kid = key.public(None).material.thumbprint();
+        let wrapped = self.wrapping.wrap(zone, &kid, &key).map_err(unavailable)?;
+        Ok(NewKey { public: key.public(Some(&kid)), wrapped })
     }
 
     fn kept(&self, zone: &str, kid: &str) -> Option<Arc<PrivateKey>> {

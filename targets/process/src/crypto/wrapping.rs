@@ -3,9 +3,10 @@
 //! It comes from outside of the store and never enters it; from where, is the target's affair. A
 //! sealed key is bound to its zone, its id and its algorithm, so records cannot be swapped (S04).
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use writ_core::encoding::{base64url, from_base64url, tagged_hash};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use writ_core::encoding::{base64url, from_base64url};
 use writ_core::jwk::Algorithm;
+use writ_core::sealed::{self, KEY_BYTES};
 use zeroize::Zeroizing;
 
 use super::{CryptoError, PrivateKey};
@@ -41,7 +42,7 @@ impl WrappingKey {
     ///
     /// The system gave no random bytes.
     pub fn draw() -> Result<Zeroizing<String>, getrandom::Error> {
-        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         getrandom::fill(&mut *bytes)?;
         Ok(Zeroizing::new(base64url(&*bytes)))
     }
@@ -56,10 +57,10 @@ impl WrappingKey {
         // One allocation, so that growing leaves no copy of the plain key behind.
         let mut room = Zeroizing::new(Vec::with_capacity(sealed.len().saturating_add(TAG_LEN)));
         room.append(&mut sealed);
-        let aad = Aad::from(context(zone, kid, key.algorithm()));
+        let aad = Aad::from(sealed::context(zone, kid, key.algorithm()));
         let nonce =
             self.key.seal_in_place_append_tag(aad, &mut *room).map_err(|_| CryptoError::Wrap)?;
-        Ok([&[FORMAT], nonce.as_ref().as_slice(), room.as_slice()].concat())
+        Ok(sealed::join(nonce.as_ref(), &room))
     }
 
     /// Opens a sealed private key. Zone, kid and algorithm must be those that it was sealed for.
@@ -75,12 +76,9 @@ impl WrappingKey {
         wrapped: &[u8],
     ) -> Result<PrivateKey, CryptoError> {
         let failed = || CryptoError::Unwrap { kid: kid.to_owned(), origin: self.origin.clone() };
-        let (nonce, sealed) = wrapped
-            .strip_prefix(&[FORMAT])
-            .and_then(<[u8]>::split_first_chunk::<NONCE_LEN>)
-            .ok_or_else(failed)?;
-        let mut opened = Zeroizing::new(sealed.to_vec());
-        let aad = Aad::from(context(zone, kid, algorithm));
+        let (nonce, ciphertext) = sealed::split(wrapped).ok_or_else(failed)?;
+        let mut opened = Zeroizing::new(ciphertext.to_vec());
+        let aad = Aad::from(sealed::context(zone, kid, algorithm));
         let der = self
             .key
             .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut opened)
@@ -108,21 +106,10 @@ impl std::fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// What a sealed key is bound to. A hash, because it gives each part its own place.
-fn context(zone: &str, kid: &str, algorithm: Algorithm) -> [u8; 32] {
-    tagged_hash(
-        "wrapped-key",
-        &[&[FORMAT], zone.as_bytes(), kid.as_bytes(), algorithm.name().as_bytes()],
-    )
-}
-
 /// The environment variable that may hold the wrapping key: base64url of 32 bytes.
 pub const VARIABLE: &str = "WRIT_WRAPPING_KEY";
 
-const KEY_LEN: usize = 32;
 const TAG_LEN: usize = 16;
-/// The version of the sealed form: this byte, the nonce, the ciphertext, the tag.
-const FORMAT: u8 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -176,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_key_is_refused() {
-        let padded = format!("{}=", base64url(&[7; KEY_LEN]));
+        let padded = format!("{}=", base64url(&[7; KEY_BYTES]));
         for text in ["", "abc", &padded, &base64url(&[7; 31]), &base64url(&[7; 33])] {
             let error = WrappingKey::parse(text, "a file").unwrap_err();
             assert_eq!(error, Malformed("a file".into()), "{text}");
@@ -185,7 +172,7 @@ mod tests {
 
     #[test]
     fn s14_a_wrapping_key_shows_nothing_of_itself() {
-        let text = base64url(&[7; KEY_LEN]);
+        let text = base64url(&[7; KEY_BYTES]);
         let key = WrappingKey::parse(&text, "a file").unwrap();
         let shown = format!("{key:?}");
         assert!(!shown.contains(&text) && !shown.contains("[7"), "{shown}");
