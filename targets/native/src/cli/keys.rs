@@ -1,5 +1,6 @@
 //! `writ keys`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -34,10 +35,14 @@ pub(super) struct Rotate {
     #[command(flatten)]
     place: Place,
 
-    /// Rotate the key of the deployment that answers at the zone's issuer, or at `--to`, and not the
-    /// one of `--data`
-    #[command(flatten)]
-    remote: Option<To>,
+    /// Rotate the key of a deployment over HTTP, signing with this key of `writ operator new`, and
+    /// not the one in `--data`
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    operator_key: Option<PathBuf>,
+
+    /// Where the deployment answers, where that is not the zone's issuer
+    #[arg(long, value_name = "URL", requires = "operator_key")]
+    to: Option<String>,
 
     /// The old keys are in wrong hands: drop them now, and sign with the new one now
     ///
@@ -66,9 +71,11 @@ pub(super) fn new(command: &New) -> Result<ExitCode, Failure> {
 
 pub(super) fn rotate(command: &Rotate) -> Result<ExitCode, Failure> {
     let rotation = if command.emergency { Rotation::Emergency } else { Rotation::Planned };
-    let Some(to) = &command.remote else { return run(&command.place, rotation) };
+    let Some(operator_key) = command.operator_key.clone() else {
+        return run(&command.place, rotation);
+    };
     let bundle = open::sound_zone(&command.place.zone.directory)?;
-    let remote = Remote::new(to, &bundle)?;
+    let remote = Remote::new(&To { to: command.to.clone(), operator_key }, &bundle)?;
     let answer = open::runtime()?.block_on(remote.ask(&Step::rotation(rotation)))?;
     match command.place.format {
         Format::Json => print(&answer.to_string()),

@@ -19,11 +19,11 @@ use super::{Failure, Format, ZoneArgument, open, operator, print};
 pub(super) struct To {
     /// Where the deployment answers, where that is not the zone's issuer
     #[arg(long, value_name = "URL")]
-    to: Option<String>,
+    pub(super) to: Option<String>,
 
     /// The operator's private key, as `writ operator new` wrote it
     #[arg(long, value_name = "FILE")]
-    operator_key: PathBuf,
+    pub(super) operator_key: PathBuf,
 }
 
 /// Bring a zone to a deployment and make it the active one
