@@ -13,6 +13,7 @@ use writ_core::host::{Unavailable, Write};
 use writ_core::http::Request;
 use writ_core::moment::Timestamp;
 use writ_tests::client::send;
+use writ_tests::target::clock;
 use writ_tests::world::block_on;
 use writ_worker::wire::{self, Batched, Found, Outcome, Row};
 
@@ -156,7 +157,7 @@ fn a_batch_that_comes_too_late_is_not_written() {
         until: Some(Timestamp(until)),
         ..batch(id, vec![], vec![Write::Put(record("a", id))])
     };
-    let now = writ::moment::now().0;
+    let now = clock();
     assert!(block_on(objects.commit(&place, timed("late", now - 1))).is_err());
     assert_eq!(block_on(objects.read(&place, "")), Ok(Vec::new()));
     assert_eq!(block_on(objects.commit(&place, timed("in time", now + 60))), Ok(Commit::Done));
@@ -198,7 +199,7 @@ fn an_alarm_sweeps_what_expired_an_hour_ago() {
     let state = tempfile::tempdir().unwrap();
     let objects = Objects::start(&state);
     let place = session("one", "old");
-    let now = writ::moment::now();
+    let now = Timestamp(clock());
     let old =
         |key: &str, secs: i64| Write::Put(Record { expires: now.plus(secs), ..record(key, "1") });
     let mixed = batch("b1", vec![], vec![old("gone", -3_600), old("left", -3_500)]);

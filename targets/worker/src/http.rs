@@ -68,8 +68,6 @@ fn render(answer: http::Response) -> Result<Response, JsValue> {
     for (name, value) in &answer.headers {
         headers.append(name, value)?;
     }
-    // workerd sends none by itself; the platform's edge puts its own in this place.
-    headers.append("date", &String::from(js_sys::Date::new_0().to_utc_string()))?;
     let init = ResponseInit::new();
     init.set_status(answer.status);
     init.set_headers(&headers);
