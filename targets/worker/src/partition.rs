@@ -46,7 +46,7 @@ impl DurableObject for Partition {
             "/commit" => {
                 let batched: Batched = serde_json::from_str(&body)?;
                 let outcome = self.shared.commit(&batched)?;
-                if !batched.index.is_empty() {
+                if matches!(outcome, Outcome::Done) && !batched.index.is_empty() {
                     let shared = Rc::clone(&self.shared);
                     self.state.wait_until(async move { shared.deliver().await });
                 }
@@ -189,6 +189,9 @@ impl Shared {
 
     /// Sets the alarm for what is to be done next.
     fn rest(&self) -> Result<(), JsValue> {
+        if !self.exists()? {
+            return Ok(());
+        }
         let none = Array::new();
         if !self.sql.run(WAITING, &none)?.is_empty() {
             return self.wake(moment::millis() + RETRY_MILLIS);

@@ -19,8 +19,9 @@ use writ_worker::wire::{self, Batched, Found, Outcome, Row};
 
 use contract::{NOW, Strong, batch, record, session};
 
-#[path = "../contract.rs"]
+#[path = "../../contract.rs"]
 mod contract;
+mod spoiled;
 
 /// The objects of a Worker that runs, and what goes with them when they are dropped.
 struct Objects {
@@ -225,4 +226,35 @@ fn within(secs: u32, holds: impl Fn() -> bool) -> bool {
         }
         now
     })
+}
+
+/// What is deployed is small and starts fast; the figures are printed.
+#[test]
+fn the_bundle_keeps_its_budgets() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets/worker/tests/budgets");
+    let output = Command::new(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What an operator would deploy is what is tested: `wrangler` takes the manifest as committed.
+#[test]
+fn wrangler_would_deploy_it() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let out = tempfile::tempdir().unwrap();
+    let output = Command::new(format!("{root}/.tools/worker/node_modules/.bin/wrangler"))
+        .args(["deploy", "--dry-run", "--outdir"])
+        .arg(out.path())
+        .current_dir(root)
+        .env("WRANGLER_SEND_METRICS", "false")
+        .env("CI", "1")
+        .output()
+        .expect("`tests/tools/worker` installs wrangler");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["PARTITIONS", "INDEX", "COPIES", "WRIT_ZONE"] {
+        assert!(said.contains(name), "no binding `{name}`: {said}");
+    }
 }
