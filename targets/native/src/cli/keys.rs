@@ -7,7 +7,7 @@ use writ_core::jwk::Algorithm;
 use writ_core::keys::{Rotated, Rotation};
 
 use super::{DataArguments, Failure, Format, ZoneArgument, open, print};
-use crate::moment;
+use writ_process::moment;
 
 /// Make a new signing key and sign with it at once
 ///
