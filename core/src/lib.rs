@@ -14,6 +14,7 @@ pub mod handle;
 pub mod host;
 pub mod http;
 pub mod identity;
+pub mod introspect;
 pub mod jwk;
 pub mod jwt;
 pub mod keys;
