@@ -28,6 +28,7 @@ pub mod own;
 pub mod parties;
 pub mod policy;
 pub mod presets;
+pub mod principals;
 pub mod publish;
 pub mod refusal;
 pub mod revoke;
