@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
+use crate::deployment::Deployment;
 use crate::host::{Host, Kind, Partition, Unavailable};
 use crate::jwk::{Algorithm, PublicKey};
 use crate::limits;
@@ -26,8 +27,8 @@ pub struct Snapshot {
     pub bundle: Option<String>,
     /// The zone's keys, by `kid`.
     pub keys: BTreeMap<String, ZoneKey>,
-    /// The key that signs.
-    pub current: Option<String>,
+    /// The longest life in seconds that a token can have had under any bundle so far.
+    pub longest_secs: i64,
     /// Principals, rules and keys that may do nothing until they are enabled again.
     pub disabled: BTreeSet<Named>,
     /// A hop that was decided under an older `seq` than its principal's, rule's or key's is dead.
@@ -42,6 +43,33 @@ pub struct ZoneKey {
     pub algorithm: Algorithm,
     /// The public key.
     pub public: PublicKey,
+    /// It signs from this instant on, until a later key does.
+    pub from: Timestamp,
+    /// It verifies until this instant, where its end is known.
+    pub until: Option<Timestamp>,
+}
+
+impl ZoneKey {
+    /// Whether a token that it signed may still be alive.
+    #[must_use]
+    pub fn verifies(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl Snapshot {
+    /// The key that signs with `algorithm` at `now`, and its id: the latest whose time has come.
+    #[must_use]
+    pub fn signing(&self, algorithm: Algorithm, now: Timestamp) -> Option<(&String, &ZoneKey)> {
+        let signs = |kid: &str, key: &ZoneKey| {
+            key.algorithm == algorithm
+                && key.from <= now
+                && key.verifies(now)
+                && !self.disabled.contains(&Named::key(kid))
+        };
+        let signing = self.keys.iter().filter(|(kid, key)| signs(kid, key));
+        signing.max_by_key(|(_, key)| key.from)
+    }
 }
 
 /// Somebody or something that can be disabled or cut off, written `kind:id`.
@@ -171,7 +199,7 @@ pub fn partition(name: &str) -> Partition {
 /// The record of the snapshot.
 pub const SNAPSHOT: &str = "snapshot";
 
-/// The zone `name` as it is now.
+/// The zone of `deployment` as it is now.
 ///
 /// # Errors
 ///
@@ -179,9 +207,10 @@ pub const SNAPSHOT: &str = "snapshot";
 /// bundle or no key yet.
 pub async fn zone<H: Host>(
     host: &H,
-    name: &str,
+    deployment: &Deployment,
     now: Timestamp,
 ) -> Result<Arc<Active>, Unavailable> {
+    let name = deployment.zone.as_str();
     for _ in 0..limits::PAUSES {
         let kept = host.memory().zone(name);
         if let Some(fresh) =
@@ -199,7 +228,7 @@ pub async fn zone<H: Host>(
             host.pause(limits::PAUSE_MILLIS).await;
             continue;
         };
-        return match read(host, name, kept.as_ref(), now).await {
+        return match read(host, deployment, kept.as_ref(), now).await {
             Ok(zone) => {
                 host.memory().keep_zone(Arc::clone(&zone));
                 Ok(zone)
@@ -212,17 +241,15 @@ pub async fn zone<H: Host>(
 
 async fn read<H: Host>(
     host: &H,
-    name: &str,
+    deployment: &Deployment,
     kept: Option<&Arc<Active>>,
     now: Timestamp,
 ) -> Result<Arc<Active>, Unavailable> {
+    let name = deployment.zone.as_str();
     let (snapshot, _) = snapshot(host, name).await?;
     let Some(bundle) = snapshot.bundle.clone() else {
         return Err(Unavailable(format!("zone `{name}` has no active bundle")));
     };
-    if snapshot.current.is_none() {
-        return Err(Unavailable(format!("zone `{name}` has no signing key")));
-    }
     match kept {
         // A host takes no smaller `seq` than it has seen.
         Some(kept) if kept.snapshot.seq > snapshot.seq => Err(Unavailable(format!(
@@ -231,6 +258,12 @@ async fn read<H: Host>(
         Some(kept) if kept.name == bundle => Ok(Arc::new(kept.under(snapshot, now))),
         _ => {
             let document = stored_bundle(host, name, &bundle).await?;
+            if document.zone != name || document.issuer != deployment.issuer {
+                let (zone, issuer) = (&document.zone, &document.issuer);
+                return Err(Unavailable(format!(
+                    "bundle `{bundle}` is of zone `{zone}` at `{issuer}`, not of this deployment"
+                )));
+            }
             Ok(Arc::new(Active::new(snapshot, now, bundle, document)?))
         }
     }

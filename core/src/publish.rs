@@ -1,24 +1,26 @@
-//! Changes to a zone: activating a bundle, adding a key. Each raises the zone's `seq` in one commit
-//! that nobody else's change slips under.
+//! Changes to a zone, above all activating a bundle. Each raises the zone's `seq` in one commit that
+//! nobody else's change slips under.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::active::{self, SNAPSHOT, Snapshot, ZoneKey};
+use crate::active::{self, SNAPSHOT, Snapshot};
 use crate::bundle::Bundle;
-use crate::encoding::{base64url, from_base64url};
+use crate::deployment::Deployment;
 use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write};
-use crate::jwk::{Algorithm, PublicKey};
 use crate::jwt;
+use crate::keys::{self, Rotation};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
+use crate::policy::Policies;
 
 /// What a zone keeps does not expire.
-const NEVER: Timestamp = Timestamp(i64::MAX);
+pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
 
 /// Changes tried before giving up to others who change the zone at the same time.
 const TRIES: usize = 8;
 
-/// Stores a bundle and makes it the active one. Nothing changes where it is that already.
+/// Stores a bundle and makes it the active one. Nothing changes where it is that already. A zone
+/// without a key that signs with the bundle's algorithm gets one first.
 ///
 /// Returns the snapshot after it.
 ///
@@ -39,15 +41,20 @@ pub async fn activate<H: Host>(
     }
     let name = Bundle::name(&bytes);
     let zone = &bundle.zone;
-    let (now, _) = active::snapshot(host, zone).await?;
+    let (mut now, _) = active::snapshot(host, zone).await?;
+    if now.signing(bundle.algorithm, moment.now).is_none() {
+        now = keys::rotate(host, zone, bundle.algorithm, Rotation::AtOnce, moment).await?.snapshot;
+    }
     if now.bundle.as_ref() == Some(&name) {
         // The process may have died between the change and its statement.
         state(host, bundle, &name, &now, moment).await?;
         return Ok(now);
     }
     store(host, zone, &name, &bytes, moment).await?;
-    let snapshot = change(host, zone, moment, "activate", Vec::new(), |snapshot| {
+    let snapshot = change(host, zone, moment, "activate", |snapshot| {
         snapshot.bundle = Some(name.clone());
+        snapshot.longest_secs = snapshot.longest_secs.max(bundle.session_secs);
+        Ok(Some(Vec::new()))
     })
     .await?;
     state(host, bundle, &name, &snapshot, moment).await?;
@@ -62,24 +69,69 @@ async fn store<H: Host>(
     bytes: &[u8],
     moment: &Moment,
 ) -> Result<(), Unavailable> {
-    // A bundle of a whole number of parts ends with an empty one, which says that it ends.
-    let end: &[u8] = &[];
-    let ends = bytes.len().is_multiple_of(limits::BUNDLE_PART_BYTES);
-    let parts = bytes.chunks(limits::BUNDLE_PART_BYTES).chain(ends.then_some(end));
-    for (index, part) in parts.enumerate() {
-        let key = active::bundle_part(name, index);
-        let record = Record { key, value: part.to_vec(), expires: NEVER, version: 0 };
-        let batch = Batch {
-            id: moment.id(&format!("{name}/{index}")),
-            now: moment.now,
-            until: None,
-            expect: Vec::new(),
-            write: vec![Write::Put(record)],
-            index: Vec::new(),
-        };
-        done(host.commit(&active::partition(zone), batch).await?)?;
+    for (index, part) in parts(bytes).enumerate() {
+        store_part(host, zone, name, index, part, moment).await?;
     }
     Ok(())
+}
+
+/// Stores one part of the bundle `name`. Whether the parts make that bundle is seen when it is
+/// activated.
+///
+/// # Errors
+///
+/// The part is too large, or the store does not take it.
+pub async fn store_part<H: Host>(
+    host: &H,
+    zone: &str,
+    name: &str,
+    part: usize,
+    bytes: &[u8],
+    moment: &Moment,
+) -> Result<(), Unavailable> {
+    let key = active::bundle_part(name, part);
+    let record = Record { key, value: bytes.to_vec(), expires: NEVER, version: 0 };
+    let batch = Batch {
+        id: moment.id(&format!("{name}/{part}")),
+        now: moment.now,
+        until: None,
+        expect: Vec::new(),
+        write: vec![Write::Put(record)],
+        index: Vec::new(),
+    };
+    done(host.commit(&active::partition(zone), batch).await?)
+}
+
+/// The parts that a bundle's bytes are stored in: full ones, and a last one that is not, which says
+/// that the bundle ends there.
+pub fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end: &[u8] = &[];
+    let full = bytes.len().is_multiple_of(limits::BUNDLE_PART_BYTES);
+    bytes.chunks(limits::BUNDLE_PART_BYTES).chain(full.then_some(end))
+}
+
+/// Reads the bytes of a bundle that somebody stored, and compiles its policies.
+///
+/// # Errors
+///
+/// They are not the bundle `name`, not canonical, another deployment's, or do not compile.
+pub fn readable(deployment: &Deployment, name: &str, bytes: &[u8]) -> Result<Bundle, String> {
+    if Bundle::name(bytes) != name {
+        return Err("what is stored under this name has another SHA-256: store its parts".into());
+    }
+    let bundle = Bundle::from_bytes(bytes).map_err(|error| error.to_string())?;
+    if bundle.to_bytes().ok().as_deref() != Some(bytes) {
+        return Err("it is not in canonical form".into());
+    }
+    if bundle.zone != deployment.zone || bundle.issuer != deployment.issuer {
+        let (zone, issuer) = (&bundle.zone, &bundle.issuer);
+        return Err(format!("it is of zone `{zone}` at `{issuer}`, not of this deployment"));
+    }
+    let faults = Policies::compile(&bundle).err().unwrap_or_default();
+    match faults.first() {
+        None => Ok(bundle),
+        Some(first) => Err(format!("it does not compile: {first}")),
+    }
 }
 
 /// The signed statement that a bundle became active: what an auditor holds against the record.
@@ -99,9 +151,7 @@ async fn state<H: Host>(
     snapshot: &Snapshot,
     moment: &Moment,
 ) -> Result<(), Unavailable> {
-    let Some((kid, key)) =
-        snapshot.current.as_ref().and_then(|kid| snapshot.keys.get_key_value(kid))
-    else {
+    let Some((kid, key)) = snapshot.signing(bundle.algorithm, moment.now) else {
         return Ok(());
     };
     let statement = Statement {
@@ -126,75 +176,22 @@ async fn state<H: Host>(
     done(host.commit(&active::partition(&bundle.zone), batch).await?)
 }
 
-/// A private key of a zone, wrapped by the platform's secret, as its partition holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WrappedKey {
-    /// The algorithm it signs with.
-    pub algorithm: Algorithm,
-    /// The wrapped key, base64url: how it is wrapped is the host's affair.
-    pub wrapped: String,
-}
-
-impl WrappedKey {
-    /// The wrapped bytes.
-    #[must_use]
-    pub fn bytes(&self) -> Option<Vec<u8>> {
-        from_base64url(&self.wrapped)
-    }
-}
-
-/// The record of a wrapped key.
-#[must_use]
-pub fn key_record(kid: &str) -> String {
-    format!("key/{kid}")
-}
-
-/// Adds a key and makes it the one that signs. Keys there were before stay, to verify with.
-///
-/// `public` has a `kid`; `wrapped` is the private key as the host will unwrap it. Returns the
-/// snapshot after it.
+/// Changes the snapshot in one commit. `apply` says what else belongs to the change, or that there is
+/// nothing to change; `label` names the change within the moment. Returns the snapshot after it.
 ///
 /// # Errors
 ///
-/// The key has no `kid`, or the store does not take it.
-pub async fn add_key<H: Host>(
-    host: &H,
-    zone: &str,
-    algorithm: Algorithm,
-    public: &PublicKey,
-    wrapped: &[u8],
-    moment: &Moment,
-) -> Result<Snapshot, Unavailable> {
-    let kid = public.kid.clone().ok_or_else(|| Unavailable("the key has no `kid`".to_owned()))?;
-    let value = WrappedKey { algorithm, wrapped: base64url(wrapped) };
-    let value = serde_json::to_vec(&value).map_err(|error| Unavailable(error.to_string()))?;
-    let record = Record { key: key_record(&kid), value, expires: NEVER, version: 0 };
-    change(host, zone, moment, &kid, vec![Write::Put(record)], |snapshot| {
-        let key = ZoneKey { algorithm, public: public.clone() };
-        snapshot.keys.insert(kid.clone(), key);
-        snapshot.current = Some(kid.clone());
-    })
-    .await
-}
-
-/// Changes the snapshot in one commit, with whatever else belongs to the change. `label` names the
-/// change within the moment.
-///
-/// # Errors
-///
-/// The store does not take it.
+/// The store does not take it, or `apply` does not.
 pub async fn change<H: Host>(
     host: &H,
     zone: &str,
     moment: &Moment,
     label: &str,
-    with: Vec<Write>,
-    apply: impl Fn(&mut Snapshot),
+    apply: impl Fn(&mut Snapshot) -> Result<Option<Vec<Write>>, Unavailable>,
 ) -> Result<Snapshot, Unavailable> {
     for attempt in 0..TRIES {
         let (mut snapshot, version) = active::snapshot(host, zone).await?;
-        apply(&mut snapshot);
+        let Some(with) = apply(&mut snapshot)? else { return Ok(snapshot) };
         snapshot.seq = snapshot.seq.saturating_add(1);
         let value =
             serde_json::to_vec(&snapshot).map_err(|error| Unavailable(error.to_string()))?;
@@ -205,7 +202,7 @@ pub async fn change<H: Host>(
             now: moment.now,
             until: None,
             expect: vec![Expect::Version { key, version }],
-            write: std::iter::once(Write::Put(record)).chain(with.clone()).collect(),
+            write: std::iter::once(Write::Put(record)).chain(with).collect(),
             index: Vec::new(),
         };
         if host.commit(&active::partition(zone), batch).await? == Commit::Done {

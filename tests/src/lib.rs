@@ -23,6 +23,7 @@ pub mod issuer;
 pub mod keys;
 pub mod load;
 pub mod memory;
+pub mod operator;
 pub mod platform;
 pub mod records;
 pub mod run;

@@ -30,14 +30,16 @@ use writ_core::active::{self, Active};
 use writ_core::ask::Ask;
 use writ_core::bundle::TokenType;
 use writ_core::client;
+use writ_core::deployment::Deployment;
 use writ_core::encoding::{base64url, hex, sha256};
 use writ_core::event::Event;
 use writ_core::form::Form;
 use writ_core::grant::{Grant, Standing};
-use writ_core::host::{Batch, Expect, Host, Record, Write};
+use writ_core::host::{Batch, Expect, Host, NewKey, Record, Write};
 use writ_core::http::Request;
 use writ_core::identity;
 use writ_core::jwk::Algorithm;
+use writ_core::keys::{self, Rotation};
 use writ_core::parties::{Parties, Proofs};
 use writ_core::policy::{self, Told};
 use writ_core::refusal::Slot;
@@ -72,6 +74,7 @@ fn main() {
 struct Bench {
     algorithm: Algorithm,
     instance: Arc<Instance>,
+    deployment: Deployment,
     zone: Arc<Active>,
     request: Request,
     _folder: tempfile::TempDir,
@@ -92,13 +95,16 @@ impl Bench {
         let wrapped = instance.wrapping().wrap("bench", "key-1", &key).unwrap();
         let public = key.public(Some("key-1"));
         let moment = moment::draw().unwrap();
-        publish::add_key(&host, "bench", Algorithm::ES256, &public, &wrapped, &moment)
+        let key = NewKey { public, wrapped };
+        keys::put_to_use(&host, "bench", Algorithm::ES256, key, Rotation::AtOnce, &moment)
             .await
             .unwrap();
         publish::activate(&host, &bundle, &moment).await.unwrap();
-        let zone = active::zone(&host, "bench", moment.now).await.unwrap();
+        let (zone, issuer) = (bundle.zone.clone(), bundle.issuer.clone());
+        let deployment = Deployment { zone, issuer, operator: None };
+        let zone = active::zone(&host, &deployment, moment.now).await.unwrap();
         let request = request(&user_token(&idp, algorithm, moment.now.0));
-        Self { algorithm, instance, zone, request, _folder: folder }
+        Self { algorithm, instance, deployment, zone, request, _folder: folder }
     }
 
     fn host(&self) -> Native {
@@ -160,7 +166,8 @@ impl Bench {
 
     async fn whole(&self) {
         let moment = moment::draw().unwrap();
-        let response = writ_core::handle(&self.host(), "bench", moment, self.request.clone()).await;
+        let response =
+            writ_core::handle(&self.host(), &self.deployment, moment, self.request.clone()).await;
         assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use writ_core::active;
 use writ_core::event::Event;
 use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
+use writ_core::keys;
 use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
-use writ_core::publish::key_record;
 use writ_process::crypto::{self, WrappingKey};
 use writ_process::fetch::Fetcher;
 use writ_process::keys::Keys;
@@ -124,9 +123,8 @@ impl Host for Native {
     }
 
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        let (partition, key) = (active::partition(zone), key_record(kid));
-        let records = self.instance.store.read(&partition, &key);
-        self.instance.keys.sign(zone, kid, message, records).await
+        let wrapped = keys::wrapped(self, zone, kid);
+        self.instance.keys.sign(zone, kid, message, wrapped).await
     }
 
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {

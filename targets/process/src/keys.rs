@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use writ_core::host::{NewKey, Record, Unavailable};
+use writ_core::host::{NewKey, Unavailable};
 use writ_core::jwk::Algorithm;
-use writ_core::publish::{WrappedKey, key_record};
 
 use crate::crypto::{CryptoError, PrivateKey, WrappingKey};
 
@@ -31,8 +30,8 @@ impl Keys {
         &self.wrapping
     }
 
-    /// Signs with the zone's key `kid`, as [`writ_core::host::Host::sign`] says. `records` reads the
-    /// record [`key_record`] of the zone's partition; it is awaited only where the key is not kept.
+    /// Signs with the zone's key `kid`, as [`writ_core::host::Host::sign`] says. `wrapped` reads
+    /// it, as [`writ_core::keys::wrapped`] does; it is awaited only where the key is not kept.
     ///
     /// # Errors
     ///
@@ -42,11 +41,15 @@ impl Keys {
         zone: &str,
         kid: &str,
         message: &[u8],
-        records: impl Future<Output = Result<Vec<Record>, Unavailable>>,
+        wrapped: impl Future<Output = Result<(Algorithm, Vec<u8>), Unavailable>>,
     ) -> Result<Vec<u8>, Unavailable> {
         let key = match self.kept(zone, kid) {
             Some(key) => key,
-            None => self.keep(zone, kid, self.open(zone, kid, records.await?)?),
+            None => {
+                let (algorithm, bytes) = wrapped.await?;
+                let opened = self.wrapping.unwrap(zone, kid, algorithm, &bytes);
+                self.keep(zone, kid, opened.map_err(|error| Unavailable(error.to_string()))?)
+            }
         };
         key.sign(message).map_err(|error| Unavailable(error.to_string()))
     }
@@ -77,21 +80,6 @@ impl Keys {
         }
         opened.insert((zone.to_owned(), kid.to_owned()), Arc::clone(&key));
         key
-    }
-
-    fn open(&self, zone: &str, kid: &str, records: Vec<Record>) -> Result<PrivateKey, Unavailable> {
-        let wanted = key_record(kid);
-        let record = records
-            .into_iter()
-            .find(|record| record.key == wanted)
-            .ok_or_else(|| Unavailable(format!("the store holds no signing key `{kid}`")))?;
-        let unreadable = || Unavailable(format!("the record of signing key `{kid}` is unreadable"));
-        let wrapped: WrappedKey =
-            serde_json::from_slice(&record.value).map_err(|_| unreadable())?;
-        let bytes = wrapped.bytes().ok_or_else(unreadable)?;
-        self.wrapping
-            .unwrap(zone, kid, wrapped.algorithm, &bytes)
-            .map_err(|error| Unavailable(error.to_string()))
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use writ_core::deployment::Deployment;
 use writ_core::publish;
 
 use super::{Failure, Format, open};
@@ -77,7 +78,6 @@ async fn perform(
     let (origin, base) = (at(listener.local_addr()?), at(issuers.local_addr()?));
     let cast = tokio::task::spawn_blocking(move || Cast::assemble(origin, base)).await??;
     let cast = Arc::new(cast);
-    open::add_key(instance, &cast.bundle).await?;
     let host = Native::new(Arc::clone(instance));
     publish::activate(&host, &cast.bundle, &open::draw()?).await.map_err(open::unavailable)?;
     let platforms = tokio::spawn(demo::issuer::serve(issuers, Arc::clone(&cast)));
@@ -85,7 +85,11 @@ async fn perform(
     let service = tokio::spawn(server::serve(
         listener,
         Arc::clone(instance),
-        cast.bundle.zone.as_str().into(),
+        Arc::new(Deployment {
+            zone: cast.bundle.zone.clone(),
+            issuer: cast.bundle.issuer.clone(),
+            operator: None,
+        }),
         async { drop(closed.await) },
     ));
     let mut print = Print::to_stdout(command.format == Format::Json);
