@@ -8,7 +8,6 @@ use writ_core::event::Event;
 use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
-use writ_core::keys;
 use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
 use writ_process::crypto::{self, WrappingKey};
@@ -98,8 +97,7 @@ impl Host for Lambda {
     }
 
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        let wrapped = keys::wrapped(self, zone, kid);
-        self.instance.keys.sign(zone, kid, message, wrapped).await
+        self.instance.keys.sign(self, zone, kid, message).await
     }
 
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {

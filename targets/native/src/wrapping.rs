@@ -5,14 +5,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use writ_core::deployment::WRAPPING_KEY;
 use writ_core::encoding::base64url;
-use writ_process::crypto::{Malformed, WrappingKey};
+use writ_process::crypto::{Malformed, VARIABLE, WrappingKey};
 use zeroize::Zeroizing;
 
 /// Loads the wrapping key of the data directory `data`.
 ///
-/// `variable` is the value of [`WRAPPING_KEY`], which goes before the file. Where there is neither,
+/// `variable` is the value of [`VARIABLE`], which goes before the file. Where there is neither,
 /// `absent` says what to do: a new key cannot open what an old one sealed, so one is created
 /// only for a store that holds nothing yet.
 ///
@@ -25,7 +24,7 @@ pub fn load(
     absent: Absent,
 ) -> Result<WrappingKey, WrappingKeyError> {
     if let Some(text) = variable {
-        return Ok(WrappingKey::parse(text, format!("the environment variable {WRAPPING_KEY}"))?);
+        return Ok(WrappingKey::parse(text, format!("the environment variable {VARIABLE}"))?);
     }
     let path = data.join(FILE);
     match File::open(&path) {
@@ -115,7 +114,7 @@ impl std::fmt::Display for WrappingKeyError {
             Self::Missing(path) => write!(
                 f,
                 "{} is missing, but the store holds keys sealed with it: put the file back, or set \
-                 {WRAPPING_KEY} to what it held",
+                 {VARIABLE} to what it held",
                 path.display()
             ),
             Self::Readable(path, mode) => write!(
@@ -208,7 +207,7 @@ mod tests {
         let text = base64url(&[7; 32]);
         let variable = load(one.path(), Some(&text), Absent::Refuse).unwrap();
         let error = variable.unwrap("prod", "k1", Algorithm::ES256, &wrapped).unwrap_err();
-        assert!(error.to_string().contains(WRAPPING_KEY), "{error}");
+        assert!(error.to_string().contains(VARIABLE), "{error}");
     }
 
     #[test]

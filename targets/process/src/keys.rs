@@ -1,11 +1,11 @@
 //! A zone's signing keys: sealed in the store, opened once and kept.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use writ_core::host::{NewKey, Unavailable};
+use writ_core::host::{Host, NewKey, Unavailable};
 use writ_core::jwk::Algorithm;
+use writ_core::keys;
 
 use crate::crypto::{CryptoError, PrivateKey, WrappingKey};
 
@@ -30,24 +30,24 @@ impl Keys {
         &self.wrapping
     }
 
-    /// Signs with the zone's key `kid`, as [`writ_core::host::Host::sign`] says. `wrapped` reads
-    /// it, as [`writ_core::keys::wrapped`] does; it is awaited only where the key is not kept.
+    /// Signs with the zone's key `kid`, as [`writ_core::host::Host::sign`] says. The store of `host` is
+    /// asked only where the key is not kept.
     ///
     /// # Errors
     ///
     /// The store does not answer or does not have the key, or the key does not open or sign.
-    pub async fn sign(
+    pub async fn sign<H: Host>(
         &self,
+        host: &H,
         zone: &str,
         kid: &str,
         message: &[u8],
-        wrapped: impl Future<Output = Result<(Algorithm, Vec<u8>), Unavailable>>,
     ) -> Result<Vec<u8>, Unavailable> {
         let key = match self.kept(zone, kid) {
             Some(key) => key,
             None => {
-                let (algorithm, bytes) = wrapped.await?;
-                let opened = self.wrapping.unwrap(zone, kid, algorithm, &bytes);
+                let (algorithm, sealed) = keys::wrapped(host, zone, kid).await?;
+                let opened = self.wrapping.unwrap(zone, kid, algorithm, &sealed);
                 self.keep(zone, kid, opened.map_err(|error| Unavailable(error.to_string()))?)
             }
         };

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use writ_core::active;
 use writ_core::bundle::Bundle;
-use writ_core::deployment::WRAPPING_KEY;
 use writ_core::host::Host;
 use writ_core::keys::{self, Rotated, Rotation};
 use writ_core::moment::Moment;
 use writ_core::zone::{self, Mistake, Source, Sources};
+use writ_process::crypto::VARIABLE;
 use writ_process::moment;
 
 use super::{DataArguments, Failure, shown};
@@ -122,11 +122,11 @@ pub(super) fn instance(
         path: directory.join("writ.db"),
         max_bytes: data.max_data_bytes,
     })?;
-    let variable = match std::env::var(WRAPPING_KEY) {
+    let variable = match std::env::var(VARIABLE) {
         Ok(text) => Some(text),
         Err(std::env::VarError::NotPresent) => None,
         Err(error @ std::env::VarError::NotUnicode(_)) => {
-            return Err(Failure(format!("{WRAPPING_KEY}: {error}")));
+            return Err(Failure(format!("{VARIABLE}: {error}")));
         }
     };
     let absent = if store.fresh() { Absent::Create } else { Absent::Refuse };

@@ -106,6 +106,9 @@ impl std::fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
+/// The environment variable that may hold the wrapping key: base64url of 32 bytes.
+pub const VARIABLE: &str = "WRIT_WRAPPING_KEY";
+
 const TAG_LEN: usize = 16;
 
 #[cfg(test)]
