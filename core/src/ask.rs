@@ -193,7 +193,7 @@ fn token_type(urn: &str) -> Result<TokenType, Refusal> {
 }
 
 /// One method of client authentication per request (RFC 6749 §2.3).
-fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
+pub(crate) fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
     let mut headers = request.header("authorization");
     let header = headers.next();
     if headers.next().is_some() {
