@@ -5,10 +5,12 @@ import json
 import logging
 import os
 import pathlib
+import threading
 
 import boto3
 import yaml
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REGION = "eu-central-1"
@@ -40,14 +42,26 @@ def template():
     return yaml.load((ROOT / "template.yaml").read_text(), Template)
 
 
+def one_at_a_time():
+    """The application, behind a lock. A transaction that moto refuses puts all tables back as they were when
+    it began, and with them what others have written meanwhile."""
+    moto = DomainDispatcherApplication(create_backend_app)
+    alone = threading.Lock()
+
+    def answer(environ, start):
+        with alone:
+            return list(moto(environ, start))
+
+    return answer
+
+
 class Aws:
     """A server that plays AWS for as long as the process lives."""
 
     def __init__(self):
-        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self.server.start()
-        host, port = self.server.get_host_and_port()
-        self.url = f"http://{host}:{port}"
+        server = make_server("127.0.0.1", 0, one_at_a_time(), threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{server.server_port}"
 
     def client(self, service):
         return boto3.client(service, region_name=REGION, endpoint_url=self.url)

@@ -66,6 +66,7 @@ class Function:
         (project / "src").mkdir(parents=True, exist_ok=True)
         (project / "Cargo.toml").write_text(STUB)
         (project / "src" / "main.rs").write_text("fn main() {}\n")
+        self.number = number
         self.told = told
         self.environments = []
         self.port = free_port()
@@ -90,6 +91,9 @@ class Function:
             if name.startswith("AWS_") or name in ("PATH", "WRIT_ZONE", "WRIT_ISSUER", "WRIT_OPERATOR_KEY")
         }
         environment |= self.told
+        if self.number == 1 and os.environ.get("WRIT_SECOND_ZONE"):
+            environment["WRIT_ZONE"] = os.environ["WRIT_SECOND_ZONE"]
+            environment["WRIT_ISSUER"] = os.environ["WRIT_SECOND_ISSUER"]
         environment |= {
             "AWS_LAMBDA_RUNTIME_API": f"http://127.0.0.1:{self.port}/.rt",
             "AWS_LAMBDA_FUNCTION_NAME": "_",

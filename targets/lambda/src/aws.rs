@@ -34,8 +34,13 @@ macro_rules! config {
 /// The store.
 #[must_use]
 pub fn store(settings: &Settings) -> Store {
-    let client = aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb, settings));
-    Store::new(client, settings.table.clone())
+    Store::new(dynamodb(settings), settings.table.clone())
+}
+
+/// The client that the store uses.
+#[must_use]
+pub fn dynamodb(settings: &Settings) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb, settings))
 }
 
 /// Gets the wrapping key from where it is.
