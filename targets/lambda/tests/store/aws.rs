@@ -1,7 +1,6 @@
 //! AWS on this machine, and what stands in front of it to make requests go wrong.
 #![expect(
     clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "test support: a panic is a failed test"
 )]

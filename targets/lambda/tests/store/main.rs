@@ -1,10 +1,5 @@
 //! The DynamoDB store: the contract of every strong store, and what is its own, on moto's table.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a failed test panics"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed test panics")]
 
 use aws::{Aws, Fault};
 use contract::{NOW, Strong, batch, record, session};
