@@ -196,7 +196,8 @@ fn token_type(urn: &str) -> Result<TokenType, Refusal> {
 pub(crate) fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
     let mut headers = request.header("authorization");
     let header = headers.next();
-    if headers.next().is_some() {
+    // Some platforms join equal headers with a comma (RFC 9110 §5.3), which credentials never have.
+    if headers.next().is_some() || header.is_some_and(|header| header.contains(',')) {
         return Err(Refusal::request(Reason::ClientMethods, "two `authorization` headers"));
     }
     let secret = form.text("client_secret");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use writ_core::http::Request;
+use writ_core::jwt::Unverified;
 use writ_core::keys::Rotation;
 use writ_core::operator::Step;
 use writ_tests::client::send;
@@ -183,6 +184,35 @@ fn two_instances_on_one_store_are_one_service() {
     }
     assert_eq!(running.send_to(0, &rotation).status, 401, "an operator's request counts once");
     assert_eq!(running.send_to(1, &rotation).status, 401);
+}
+
+/// A planned rotation shows its key first and signs with it later, and is not lost over a restart.
+#[test]
+fn a_planned_rotation_publishes_before_it_signs() {
+    let mut running = Running::start("plain");
+    let before = kid(&session_token(&running));
+    let step = Step::rotation(Rotation::Planned);
+    let answer = running.send(&operator::request(&running.told, &step, clock()));
+    assert_eq!(answer.status, 200);
+    let next = answer.json().unwrap()["kid"].as_str().unwrap().to_owned();
+    assert_ne!(before, next);
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_secs(3));
+        let set = running.get("/.well-known/jwks.json").json().unwrap();
+        let kids: BTreeSet<&str> = set["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["kid"].as_str().unwrap())
+            .collect();
+        assert_eq!(kids, BTreeSet::from([before.as_str(), next.as_str()]));
+        assert_eq!(kid(&session_token(&running)), before, "its time has not come");
+        running.restart();
+    }
+}
+
+fn kid(token: &str) -> String {
+    Unverified::parse(token).unwrap().kid.unwrap()
 }
 
 /// S07: two zones on one store. Nothing of one is ever visible in the other.
