@@ -1,0 +1,5 @@
+//! What can be tested without a Spin: the stores' commands and the signatures.
+
+#[path = "../../../tests/contract.rs"]
+mod contract;
+mod sqlite;
