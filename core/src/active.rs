@@ -26,8 +26,8 @@ pub struct Snapshot {
     pub bundle: Option<String>,
     /// The zone's keys, by `kid`.
     pub keys: BTreeMap<String, ZoneKey>,
-    /// The key that signs.
-    pub current: Option<String>,
+    /// The longest life in seconds that a token can have had under any bundle so far.
+    pub longest_secs: i64,
     /// Principals, rules and keys that may do nothing until they are enabled again.
     pub disabled: BTreeSet<Named>,
     /// A hop that was decided under an older `seq` than its principal's, rule's or key's is dead.
@@ -42,6 +42,33 @@ pub struct ZoneKey {
     pub algorithm: Algorithm,
     /// The public key.
     pub public: PublicKey,
+    /// It signs from this instant on, until a later key does.
+    pub from: Timestamp,
+    /// It verifies until this instant, where its end is known.
+    pub until: Option<Timestamp>,
+}
+
+impl ZoneKey {
+    /// Whether a token that it signed may still be alive.
+    #[must_use]
+    pub fn verifies(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl Snapshot {
+    /// The key that signs with `algorithm` at `now`, and its id: the latest whose time has come.
+    #[must_use]
+    pub fn signing(&self, algorithm: Algorithm, now: Timestamp) -> Option<(&String, &ZoneKey)> {
+        let signs = |kid: &str, key: &ZoneKey| {
+            key.algorithm == algorithm
+                && key.from <= now
+                && key.verifies(now)
+                && !self.disabled.contains(&Named::key(kid))
+        };
+        let signing = self.keys.iter().filter(|(kid, key)| signs(kid, key));
+        signing.max_by_key(|(_, key)| key.from)
+    }
 }
 
 /// Somebody or something that can be disabled or cut off, written `kind:id`.
@@ -220,9 +247,6 @@ async fn read<H: Host>(
     let Some(bundle) = snapshot.bundle.clone() else {
         return Err(Unavailable(format!("zone `{name}` has no active bundle")));
     };
-    if snapshot.current.is_none() {
-        return Err(Unavailable(format!("zone `{name}` has no signing key")));
-    }
     match kept {
         // A host takes no smaller `seq` than it has seen.
         Some(kept) if kept.snapshot.seq > snapshot.seq => Err(Unavailable(format!(

@@ -125,7 +125,7 @@ async fn route<H: Host>(
             Ok(document(200, &json!({ "status": "ready" }), "no-store"))
         }
         Endpoint::Metadata => Ok(document(200, &metadata::document(&zone), CACHED)),
-        Endpoint::Keys => Ok(document(200, &metadata::keys(&zone), CACHED)),
+        Endpoint::Keys => Ok(document(200, &metadata::keys(&zone, moment.now), CACHED)),
         Endpoint::Token => {
             let issued = token(host, &zone, moment, request, event).await?;
             Ok(success(&issued))

@@ -15,6 +15,7 @@ pub mod http;
 pub mod identity;
 pub mod jwk;
 pub mod jwt;
+pub mod keys;
 pub mod keyset;
 pub mod limits;
 pub mod memory;

@@ -37,6 +37,11 @@ pub const KEY_COOLDOWN_SECS: i64 = 60;
 pub const KEY_FRESH_SECS: i64 = 300;
 /// Seconds the last good key set is used while its issuer cannot be reached; then fail closed.
 pub const KEY_STALE_SECS: i64 = 24 * 3600;
+/// Seconds from a new key's publication until it signs: twice what published clients keep a key set
+/// for (300 s).
+pub const KEY_LEAD_SECS: i64 = 600;
+/// Keys of a zone at once: the one that signs, those before it whose tokens are alive, the next.
+pub const ZONE_KEYS: usize = 16;
 /// Seconds of difference allowed between an issuer's clock and ours.
 pub const LEEWAY_SECS: i64 = 30;
 /// Seconds a single-use claim is kept beyond the last instant its token could be accepted.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::active::{Active, Named};
 use crate::handle::{JWKS, TOKEN};
 use crate::jwk::Algorithm;
+use crate::moment::Timestamp;
 
 /// The authorization server's metadata (RFC 8414 §2). OpenID Connect Discovery gets the same.
 ///
@@ -44,16 +45,19 @@ fn scopes(zone: &Active) -> Vec<&String> {
     scopes
 }
 
-/// The key set (RFC 7517 §5): public members only, a `kid` on every key, disabled keys left out.
+/// The key set at `now` (RFC 7517 §5): the keys that sign, signed, or will sign soon. Public members
+/// only, a `kid` on every key, disabled keys left out.
 #[must_use]
-pub fn keys(zone: &Active) -> Value {
+pub fn keys(zone: &Active, now: Timestamp) -> Value {
     let keys: Vec<Value> = zone
         .snapshot
         .keys
         .iter()
         .filter(|(kid, key)| {
             // Published clients refuse a whole set for one key of a kind they do not know.
-            key.algorithm == zone.bundle.algorithm && !zone.is_disabled(&Named::key(kid))
+            key.algorithm == zone.bundle.algorithm
+                && key.verifies(now)
+                && !zone.is_disabled(&Named::key(kid))
         })
         .map(|(kid, key)| {
             let mut public = key.public.clone();

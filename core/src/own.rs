@@ -200,7 +200,8 @@ pub async fn verify<H: Host>(
         return Err(refuse(Reason::TypeWrong, "it is not shown as an access token").into());
     }
     let kid = token.kid.clone().unwrap_or_default();
-    let Some(key) = zone.snapshot.keys.get(&kid) else {
+    let key = zone.snapshot.keys.get(&kid).filter(|key| key.verifies(now));
+    let Some(key) = key else {
         return Err(refuse(Reason::KeyUnknown, &crate::form::printable(&kid)).into());
     };
     if key.algorithm != token.algorithm {

@@ -1,24 +1,24 @@
-//! Changes to a zone: activating a bundle, adding a key. Each raises the zone's `seq` in one commit
-//! that nobody else's change slips under.
+//! Changes to a zone, above all activating a bundle. Each raises the zone's `seq` in one commit that
+//! nobody else's change slips under.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::active::{self, SNAPSHOT, Snapshot, ZoneKey};
+use crate::active::{self, SNAPSHOT, Snapshot};
 use crate::bundle::Bundle;
-use crate::encoding::{base64url, from_base64url};
 use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write};
-use crate::jwk::{Algorithm, PublicKey};
 use crate::jwt;
+use crate::keys::{self, Rotation};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 
 /// What a zone keeps does not expire.
-const NEVER: Timestamp = Timestamp(i64::MAX);
+pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
 
 /// Changes tried before giving up to others who change the zone at the same time.
 const TRIES: usize = 8;
 
-/// Stores a bundle and makes it the active one. Nothing changes where it is that already.
+/// Stores a bundle and makes it the active one. Nothing changes where it is that already. A zone
+/// without a key that signs with the bundle's algorithm gets one first.
 ///
 /// Returns the snapshot after it.
 ///
@@ -39,15 +39,20 @@ pub async fn activate<H: Host>(
     }
     let name = Bundle::name(&bytes);
     let zone = &bundle.zone;
-    let (now, _) = active::snapshot(host, zone).await?;
+    let (mut now, _) = active::snapshot(host, zone).await?;
+    if now.signing(bundle.algorithm, moment.now).is_none() {
+        now = keys::rotate(host, zone, bundle.algorithm, Rotation::AtOnce, moment).await?.snapshot;
+    }
     if now.bundle.as_ref() == Some(&name) {
         // The process may have died between the change and its statement.
         state(host, bundle, &name, &now, moment).await?;
         return Ok(now);
     }
     store(host, zone, &name, &bytes, moment).await?;
-    let snapshot = change(host, zone, moment, "activate", Vec::new(), |snapshot| {
+    let snapshot = change(host, zone, moment, "activate", |snapshot| {
         snapshot.bundle = Some(name.clone());
+        snapshot.longest_secs = snapshot.longest_secs.max(bundle.session_secs);
+        Ok(Some(Vec::new()))
     })
     .await?;
     state(host, bundle, &name, &snapshot, moment).await?;
@@ -99,9 +104,7 @@ async fn state<H: Host>(
     snapshot: &Snapshot,
     moment: &Moment,
 ) -> Result<(), Unavailable> {
-    let Some((kid, key)) =
-        snapshot.current.as_ref().and_then(|kid| snapshot.keys.get_key_value(kid))
-    else {
+    let Some((kid, key)) = snapshot.signing(bundle.algorithm, moment.now) else {
         return Ok(());
     };
     let statement = Statement {
@@ -126,75 +129,22 @@ async fn state<H: Host>(
     done(host.commit(&active::partition(&bundle.zone), batch).await?)
 }
 
-/// A private key of a zone, wrapped by the platform's secret, as its partition holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WrappedKey {
-    /// The algorithm it signs with.
-    pub algorithm: Algorithm,
-    /// The wrapped key, base64url: how it is wrapped is the host's affair.
-    pub wrapped: String,
-}
-
-impl WrappedKey {
-    /// The wrapped bytes.
-    #[must_use]
-    pub fn bytes(&self) -> Option<Vec<u8>> {
-        from_base64url(&self.wrapped)
-    }
-}
-
-/// The record of a wrapped key.
-#[must_use]
-pub fn key_record(kid: &str) -> String {
-    format!("key/{kid}")
-}
-
-/// Adds a key and makes it the one that signs. Keys there were before stay, to verify with.
-///
-/// `public` has a `kid`; `wrapped` is the private key as the host will unwrap it. Returns the
-/// snapshot after it.
+/// Changes the snapshot in one commit. `apply` says what else belongs to the change, or that there is
+/// nothing to change; `label` names the change within the moment. Returns the snapshot after it.
 ///
 /// # Errors
 ///
-/// The key has no `kid`, or the store does not take it.
-pub async fn add_key<H: Host>(
-    host: &H,
-    zone: &str,
-    algorithm: Algorithm,
-    public: &PublicKey,
-    wrapped: &[u8],
-    moment: &Moment,
-) -> Result<Snapshot, Unavailable> {
-    let kid = public.kid.clone().ok_or_else(|| Unavailable("the key has no `kid`".to_owned()))?;
-    let value = WrappedKey { algorithm, wrapped: base64url(wrapped) };
-    let value = serde_json::to_vec(&value).map_err(|error| Unavailable(error.to_string()))?;
-    let record = Record { key: key_record(&kid), value, expires: NEVER, version: 0 };
-    change(host, zone, moment, &kid, vec![Write::Put(record)], |snapshot| {
-        let key = ZoneKey { algorithm, public: public.clone() };
-        snapshot.keys.insert(kid.clone(), key);
-        snapshot.current = Some(kid.clone());
-    })
-    .await
-}
-
-/// Changes the snapshot in one commit, with whatever else belongs to the change. `label` names the
-/// change within the moment.
-///
-/// # Errors
-///
-/// The store does not take it.
+/// The store does not take it, or `apply` does not.
 pub async fn change<H: Host>(
     host: &H,
     zone: &str,
     moment: &Moment,
     label: &str,
-    with: Vec<Write>,
-    apply: impl Fn(&mut Snapshot),
+    apply: impl Fn(&mut Snapshot) -> Result<Option<Vec<Write>>, Unavailable>,
 ) -> Result<Snapshot, Unavailable> {
     for attempt in 0..TRIES {
         let (mut snapshot, version) = active::snapshot(host, zone).await?;
-        apply(&mut snapshot);
+        let Some(with) = apply(&mut snapshot)? else { return Ok(snapshot) };
         snapshot.seq = snapshot.seq.saturating_add(1);
         let value =
             serde_json::to_vec(&snapshot).map_err(|error| Unavailable(error.to_string()))?;
@@ -205,7 +155,7 @@ pub async fn change<H: Host>(
             now: moment.now,
             until: None,
             expect: vec![Expect::Version { key, version }],
-            write: std::iter::once(Write::Put(record)).chain(with.clone()).collect(),
+            write: std::iter::once(Write::Put(record)).chain(with).collect(),
             index: Vec::new(),
         };
         if host.commit(&active::partition(zone), batch).await? == Commit::Done {

@@ -45,7 +45,7 @@ pub async fn sign<H: Host>(
     claims: &OwnToken,
 ) -> Result<String, Unavailable> {
     let no_key = || Unavailable(format!("zone `{}` has no signing key", zone.bundle.zone));
-    let kid = zone.snapshot.current.as_deref().ok_or_else(no_key)?;
-    let key = zone.snapshot.keys.get(kid).ok_or_else(no_key)?;
-    jwt::sign(host, &zone.bundle.zone, key.algorithm, kid, own::TYP, claims).await
+    let algorithm = zone.bundle.algorithm;
+    let (kid, _) = zone.snapshot.signing(algorithm, claims.iat).ok_or_else(no_key)?;
+    jwt::sign(host, &zone.bundle.zone, algorithm, kid, own::TYP, claims).await
 }

@@ -12,8 +12,10 @@ use serde_json::Value;
 use writ_core::bundle::Bundle;
 use writ_core::encoding::sha256;
 use writ_core::event::Event;
+use writ_core::host::NewKey;
 use writ_core::http::Request;
 use writ_core::jwk::PublicKey;
+use writ_core::keys::{Rotation, put_to_use};
 use writ_core::moment::{Moment, Timestamp};
 use writ_core::publish;
 
@@ -129,7 +131,9 @@ fn install(host: &Memory, bundle: &Bundle) {
     let public = key.public(Some(&kid));
     host.keep_key(&bundle.zone, &kid, key);
     let moment = moment(BEGINNING);
-    let added = publish::add_key(host, &bundle.zone, algorithm, &public, b"wrapped", &moment);
+    let key = NewKey { public, wrapped: b"wrapped".to_vec() };
+    let zone = &bundle.zone;
+    let added = put_to_use(host, zone, algorithm, key, Rotation::AtOnce, &moment);
     block_on(added).expect("a zone with a key");
     block_on(publish::activate(host, bundle, &moment)).expect("a zone with a bundle");
 }

@@ -185,7 +185,11 @@ fn x11_an_ended_session_and_a_revoked_hop_have_no_further_hops() {
 /// Changes the zone's snapshot.
 fn change(world: &World, now: i64, label: &str, apply: impl Fn(&mut Snapshot)) {
     let moment = moment(now);
-    block_on(publish::change(&*world.host, "plain", &moment, label, Vec::new(), apply)).unwrap();
+    let apply = |snapshot: &mut Snapshot| {
+        apply(snapshot);
+        Ok(Some(Vec::new()))
+    };
+    block_on(publish::change(&*world.host, "plain", &moment, label, apply)).unwrap();
 }
 
 /// One change of the snapshot cuts a principal's tokens off within its age, by `seq` and no clock;

@@ -35,10 +35,11 @@ use writ_core::encoding::{base64url, hex, sha256};
 use writ_core::event::Event;
 use writ_core::form::Form;
 use writ_core::grant::{Grant, Standing};
-use writ_core::host::{Batch, Expect, Host, Record, Write};
+use writ_core::host::{Batch, Expect, Host, NewKey, Record, Write};
 use writ_core::http::Request;
 use writ_core::identity;
 use writ_core::jwk::Algorithm;
+use writ_core::keys::{self, Rotation};
 use writ_core::parties::{Parties, Proofs};
 use writ_core::policy::{self, Told};
 use writ_core::refusal::Slot;
@@ -91,7 +92,8 @@ impl Bench {
         let wrapped = instance.wrapping().wrap("bench", "key-1", &key).unwrap();
         let public = key.public(Some("key-1"));
         let moment = moment::draw().unwrap();
-        publish::add_key(&host, "bench", Algorithm::ES256, &public, &wrapped, &moment)
+        let key = NewKey { public, wrapped };
+        keys::put_to_use(&host, "bench", Algorithm::ES256, key, Rotation::AtOnce, &moment)
             .await
             .unwrap();
         publish::activate(&host, &bundle, &moment).await.unwrap();

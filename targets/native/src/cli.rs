@@ -30,7 +30,8 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(command) => demo::run(&command),
         Command::Serve(command) => serve::run(&command),
         Command::Check(command) => check::run(&command),
-        Command::Keys { command: KeysCommand::New(command) } => keys::run(&command),
+        Command::Keys { command: KeysCommand::New(command) } => keys::new(&command),
+        Command::Keys { command: KeysCommand::Rotate(command) } => keys::rotate(&command),
     };
     match result {
         Ok(code) => code,
@@ -67,6 +68,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     New(keys::New),
+    Rotate(keys::Rotate),
 }
 
 /// How a command prints its result.

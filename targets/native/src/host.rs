@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use writ_core::active;
 use writ_core::event::Event;
 use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
+use writ_core::keys;
 use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
-use writ_core::publish::{WrappedKey, key_record};
 
 use crate::crypto::{self, PrivateKey, WrappingKey};
 use crate::events::Events;
@@ -61,37 +60,6 @@ impl Instance {
     pub const fn events(&self) -> &Events {
         &self.events
     }
-
-    async fn key(&self, zone: &str, kid: &str) -> Result<Arc<PrivateKey>, Unavailable> {
-        let name = (zone.to_owned(), kid.to_owned());
-        let kept = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        if let Some(key) = kept {
-            return Ok(key);
-        }
-        let key = Arc::new(self.load(zone, kid).await?);
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS {
-            keys.clear();
-        }
-        keys.insert(name, Arc::clone(&key));
-        Ok(key)
-    }
-
-    async fn load(&self, zone: &str, kid: &str) -> Result<PrivateKey, Unavailable> {
-        let wanted = key_record(kid);
-        let records = self.store.read(&active::partition(zone), &wanted).await?;
-        let record = records
-            .into_iter()
-            .find(|record| record.key == wanted)
-            .ok_or_else(|| Unavailable(format!("the store holds no signing key `{kid}`")))?;
-        let unreadable = || Unavailable(format!("the record of signing key `{kid}` is unreadable"));
-        let wrapped: WrappedKey =
-            serde_json::from_slice(&record.value).map_err(|_| unreadable())?;
-        let bytes = wrapped.bytes().ok_or_else(unreadable)?;
-        self.wrapping
-            .unwrap(zone, kid, wrapped.algorithm, &bytes)
-            .map_err(|error| Unavailable(error.to_string()))
-    }
 }
 
 impl std::fmt::Debug for Instance {
@@ -112,6 +80,30 @@ impl Native {
     #[must_use]
     pub fn new(instance: Arc<Instance>) -> Self {
         Self { instance, started: moment::instant() }
+    }
+
+    async fn key(&self, zone: &str, kid: &str) -> Result<Arc<PrivateKey>, Unavailable> {
+        let name = (zone.to_owned(), kid.to_owned());
+        let kept =
+            self.instance.keys.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(key) = kept {
+            return Ok(key);
+        }
+        let key = Arc::new(self.load(zone, kid).await?);
+        let mut keys = self.instance.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= KEYS {
+            keys.clear();
+        }
+        keys.insert(name, Arc::clone(&key));
+        Ok(key)
+    }
+
+    async fn load(&self, zone: &str, kid: &str) -> Result<PrivateKey, Unavailable> {
+        let (algorithm, bytes) = keys::wrapped(self, zone, kid).await?;
+        self.instance
+            .wrapping
+            .unwrap(zone, kid, algorithm, &bytes)
+            .map_err(|error| Unavailable(error.to_string()))
     }
 }
 
@@ -158,7 +150,7 @@ impl Host for Native {
     }
 
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        let key = self.instance.key(zone, kid).await?;
+        let key = self.key(zone, kid).await?;
         key.sign(message).map_err(|error| Unavailable(error.to_string()))
     }
 

@@ -77,7 +77,6 @@ async fn perform(
     let (origin, base) = (at(listener.local_addr()?), at(issuers.local_addr()?));
     let cast = tokio::task::spawn_blocking(move || Cast::assemble(origin, base)).await??;
     let cast = Arc::new(cast);
-    open::add_key(instance, &cast.bundle).await?;
     let host = Native::new(Arc::clone(instance));
     publish::activate(&host, &cast.bundle, &open::draw()?).await.map_err(open::unavailable)?;
     let platforms = tokio::spawn(demo::issuer::serve(issuers, Arc::clone(&cast)));

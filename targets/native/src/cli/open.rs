@@ -10,12 +10,12 @@ use std::sync::Arc;
 use writ_core::active;
 use writ_core::bundle::Bundle;
 use writ_core::host::Host;
+use writ_core::keys::{self, Rotated, Rotation};
 use writ_core::moment::Moment;
-use writ_core::publish;
 use writ_core::zone::{self, Mistake, Source, Sources};
 
 use super::{DataArguments, Failure, shown};
-use crate::crypto::{Absent, PrivateKey, VARIABLE, WrappingKey};
+use crate::crypto::{Absent, VARIABLE, WrappingKey};
 use crate::events::Events;
 use crate::host::{Instance, Native};
 use crate::moment;
@@ -141,31 +141,25 @@ pub(super) fn draw() -> Result<Moment, Failure> {
 
 /// Checks that the zone's signing key opens, before anything is changed: with a wrong wrapping key
 /// a new signing key would lock the operator out of the old ones.
-///
-/// Returns whether the zone has a key that signs with the bundle's algorithm.
-pub(super) async fn try_key(instance: &Arc<Instance>, bundle: &Bundle) -> Result<bool, Failure> {
+pub(super) async fn try_key(instance: &Arc<Instance>, bundle: &Bundle) -> Result<(), Failure> {
     let host = Native::new(Arc::clone(instance));
     let (snapshot, _) = active::snapshot(&host, &bundle.zone).await.map_err(unavailable)?;
-    let Some(kid) = &snapshot.current else { return Ok(false) };
-    host.sign(&bundle.zone, kid, b"writ").await.map_err(unavailable)?;
-    Ok(snapshot.keys.get(kid).is_some_and(|key| key.algorithm == bundle.algorithm))
+    for kid in snapshot.keys.keys() {
+        host.sign(&bundle.zone, kid, b"writ").await.map_err(unavailable)?;
+    }
+    Ok(())
 }
 
-/// Makes a new signing key for the zone and puts it to use. Returns the public key, with its `kid`.
-pub(super) async fn add_key(
+/// Makes a new signing key for the zone.
+pub(super) async fn rotate(
     instance: &Arc<Instance>,
     bundle: &Bundle,
-) -> Result<(writ_core::jwk::PublicKey, u64), Failure> {
-    let key = PrivateKey::generate(bundle.algorithm)?;
-    let kid = key.public(None).material.thumbprint();
-    let wrapped = instance.wrapping().wrap(&bundle.zone, &kid, &key)?;
-    let public = key.public(Some(&kid));
+    rotation: Rotation,
+) -> Result<Rotated, Failure> {
     let host = Native::new(Arc::clone(instance));
-    let snapshot =
-        publish::add_key(&host, &bundle.zone, bundle.algorithm, &public, &wrapped, &draw()?)
-            .await
-            .map_err(unavailable)?;
-    Ok((public, snapshot.seq))
+    keys::rotate(&host, &bundle.zone, bundle.algorithm, rotation, &draw()?)
+        .await
+        .map_err(unavailable)
 }
 
 /// The operator is told why the store or the keys failed; a caller never is.

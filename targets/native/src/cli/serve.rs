@@ -47,10 +47,7 @@ pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
             ))
         })?;
         let instance = open::instance(&command.data, io::stdout())?;
-        if !open::try_key(&instance, &bundle).await? {
-            let (public, _) = open::add_key(&instance, &bundle).await?;
-            log::info("created a signing key", &[("kid", public.kid.into())]);
-        }
+        open::try_key(&instance, &bundle).await?;
         let host = Native::new(Arc::clone(&instance));
         let snapshot =
             publish::activate(&host, &bundle, &open::draw()?).await.map_err(open::unavailable)?;

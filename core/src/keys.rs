@@ -1,0 +1,195 @@
+//! The zone's signing keys over time.
+//!
+//! The snapshot says of each key from when on it signs and until when it verifies, so a key takes
+//! over and leaves by the clock of each request, and nobody has to be awake for it. A new key is
+//! published before it signs, for as long as verifiers cache a key set; an old one stays until the
+//! last token that it can have signed has expired. After an emergency there is only the new one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::active::{self, Snapshot, ZoneKey};
+use crate::encoding::{base64url, from_base64url};
+use crate::host::{Host, NewKey, Record, Unavailable, Write};
+use crate::jwk::Algorithm;
+use crate::limits;
+use crate::moment::{Moment, Timestamp};
+use crate::publish::{NEVER, change};
+
+/// A private key of a zone, sealed, as its partition holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrappedKey {
+    /// The algorithm it signs with.
+    pub algorithm: Algorithm,
+    /// The key as [`crate::sealed`] describes it, base64url.
+    pub wrapped: String,
+}
+
+impl WrappedKey {
+    /// The sealed bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        from_base64url(&self.wrapped)
+    }
+}
+
+/// The record of a sealed key.
+#[must_use]
+pub fn key_record(kid: &str) -> String {
+    format!("key/{kid}")
+}
+
+/// Reads the sealed key `kid` of `zone` from the host's store.
+///
+/// # Errors
+///
+/// The store does not answer, or holds no such key.
+pub async fn wrapped<H: Host>(
+    host: &H,
+    zone: &str,
+    kid: &str,
+) -> Result<(Algorithm, Vec<u8>), Unavailable> {
+    let wanted = key_record(kid);
+    let records = host.read(&active::partition(zone), &wanted).await?;
+    let record = records
+        .into_iter()
+        .find(|record| record.key == wanted)
+        .ok_or_else(|| Unavailable(format!("the store holds no signing key `{kid}`")))?;
+    let unreadable = || Unavailable(format!("the record of signing key `{kid}` is unreadable"));
+    let wrapped: WrappedKey = serde_json::from_slice(&record.value).map_err(|_| unreadable())?;
+    Ok((wrapped.algorithm, wrapped.bytes().ok_or_else(unreadable)?))
+}
+
+/// How a new key takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// Published now, signs when every cached key set has it. Where one is on its way already,
+    /// nothing changes.
+    Planned,
+    /// Signs from now on: for a zone's first key. Verifiers that cache key sets do not know it yet.
+    AtOnce,
+    /// Signs from now on, and no other key is left: what they signed is worth nothing any more.
+    Emergency,
+}
+
+/// A key that was put to use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotated {
+    /// Its id.
+    pub kid: String,
+    /// The key, with the instant from which on it signs.
+    pub key: ZoneKey,
+    /// The snapshot after it.
+    pub snapshot: Snapshot,
+}
+
+/// Makes a new key for `zone` and puts it to use.
+///
+/// # Errors
+///
+/// The host cannot make a key of `algorithm`, too many keys are still needed, or the store does not
+/// take it.
+pub async fn rotate<H: Host>(
+    host: &H,
+    zone: &str,
+    algorithm: Algorithm,
+    rotation: Rotation,
+    moment: &Moment,
+) -> Result<Rotated, Unavailable> {
+    let (snapshot, _) = active::snapshot(host, zone).await?;
+    if let Some(coming) = coming(&snapshot, algorithm, rotation, moment.now) {
+        let (kid, key) = coming;
+        return Ok(Rotated { kid: kid.clone(), key: key.clone(), snapshot });
+    }
+    let key = host.generate(zone, algorithm).await?;
+    put_to_use(host, zone, algorithm, key, rotation, moment).await
+}
+
+/// Puts a key to use that the host has sealed.
+///
+/// # Errors
+///
+/// The key has no `kid`, too many keys are still needed, or the store does not take it.
+pub async fn put_to_use<H: Host>(
+    host: &H,
+    zone: &str,
+    algorithm: Algorithm,
+    key: NewKey,
+    rotation: Rotation,
+    moment: &Moment,
+) -> Result<Rotated, Unavailable> {
+    let kid = key.public.kid.clone();
+    let kid = kid.ok_or_else(|| Unavailable("the key has no `kid`".to_owned()))?;
+    let value = WrappedKey { algorithm, wrapped: base64url(&key.wrapped) };
+    let value = serde_json::to_vec(&value).map_err(|error| Unavailable(error.to_string()))?;
+    let record = Record { key: key_record(&kid), value, expires: NEVER, version: 0 };
+    let now = moment.now;
+    let snapshot = change(host, zone, moment, &kid, |snapshot| {
+        if coming(snapshot, algorithm, rotation, now).is_some() {
+            return Ok(None);
+        }
+        let signs_now = snapshot.signing(algorithm, now).is_some();
+        let from = match rotation {
+            Rotation::Planned if signs_now => now.plus(limits::KEY_LEAD_SECS),
+            Rotation::Planned | Rotation::AtOnce | Rotation::Emergency => now,
+        };
+        let mut writes = retire(snapshot, rotation, from, now);
+        let entry = ZoneKey { algorithm, public: key.public.clone(), from, until: None };
+        snapshot.keys.insert(kid.clone(), entry);
+        if snapshot.keys.len() > limits::ZONE_KEYS {
+            let most = limits::ZONE_KEYS;
+            return Err(Unavailable(format!(
+                "zone `{zone}` has {most} keys whose tokens are still valid; rotate less often"
+            )));
+        }
+        writes.push(Write::Put(record.clone()));
+        Ok(Some(writes))
+    })
+    .await?;
+    let used = snapshot.keys.get(&kid).map(|key| (kid.clone(), key.clone()));
+    let other = || {
+        let (kid, key) = coming(&snapshot, algorithm, rotation, now)?;
+        Some((kid.clone(), key.clone()))
+    };
+    let (kid, key) = used.or_else(other).ok_or_else(|| {
+        Unavailable(format!("zone `{zone}` is being changed by somebody else; try again"))
+    })?;
+    Ok(Rotated { kid, key, snapshot })
+}
+
+/// The key that a planned rotation put on its way before.
+fn coming(
+    snapshot: &Snapshot,
+    algorithm: Algorithm,
+    rotation: Rotation,
+    now: Timestamp,
+) -> Option<(&String, &ZoneKey)> {
+    let waits = |key: &ZoneKey| key.algorithm == algorithm && key.from > now;
+    let mut waiting = snapshot.keys.iter().filter(|(_, key)| waits(key));
+    waiting.next().filter(|_| rotation == Rotation::Planned)
+}
+
+/// Gives the present keys their end, and drops those that nobody needs: past their end, never used,
+/// or, in an emergency, all of them.
+fn retire(
+    snapshot: &mut Snapshot,
+    rotation: Rotation,
+    from: Timestamp,
+    now: Timestamp,
+) -> Vec<Write> {
+    let margin = limits::LEEWAY_SECS.saturating_add(limits::CLAIM_MARGIN_SECS);
+    let end = from.plus(snapshot.longest_secs).plus(margin);
+    let mut writes = Vec::new();
+    snapshot.keys.retain(|kid, key| {
+        let over = key.until.is_some_and(|until| until <= now);
+        let unused = key.from > now;
+        if over || unused || rotation == Rotation::Emergency {
+            writes.push(Write::Forget(key_record(kid)));
+            return false;
+        }
+        key.until.get_or_insert(end);
+        true
+    });
+    writes
+}
