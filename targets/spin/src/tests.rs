@@ -2,4 +2,7 @@
 
 #[path = "../../../tests/contract.rs"]
 mod contract;
+mod crypto;
+mod redis;
 mod sqlite;
+mod wycheproof;
