@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
+use crate::deployment::Deployment;
 use crate::host::{Host, Kind, Partition, Unavailable};
 use crate::jwk::{Algorithm, PublicKey};
 use crate::limits;
@@ -198,7 +199,7 @@ pub fn partition(name: &str) -> Partition {
 /// The record of the snapshot.
 pub const SNAPSHOT: &str = "snapshot";
 
-/// The zone `name` as it is now.
+/// The zone of `deployment` as it is now.
 ///
 /// # Errors
 ///
@@ -206,9 +207,10 @@ pub const SNAPSHOT: &str = "snapshot";
 /// bundle or no key yet.
 pub async fn zone<H: Host>(
     host: &H,
-    name: &str,
+    deployment: &Deployment,
     now: Timestamp,
 ) -> Result<Arc<Active>, Unavailable> {
+    let name = deployment.zone.as_str();
     for _ in 0..limits::PAUSES {
         let kept = host.memory().zone(name);
         if let Some(fresh) =
@@ -226,7 +228,7 @@ pub async fn zone<H: Host>(
             host.pause(limits::PAUSE_MILLIS).await;
             continue;
         };
-        return match read(host, name, kept.as_ref(), now).await {
+        return match read(host, deployment, kept.as_ref(), now).await {
             Ok(zone) => {
                 host.memory().keep_zone(Arc::clone(&zone));
                 Ok(zone)
@@ -239,10 +241,11 @@ pub async fn zone<H: Host>(
 
 async fn read<H: Host>(
     host: &H,
-    name: &str,
+    deployment: &Deployment,
     kept: Option<&Arc<Active>>,
     now: Timestamp,
 ) -> Result<Arc<Active>, Unavailable> {
+    let name = deployment.zone.as_str();
     let (snapshot, _) = snapshot(host, name).await?;
     let Some(bundle) = snapshot.bundle.clone() else {
         return Err(Unavailable(format!("zone `{name}` has no active bundle")));
@@ -255,6 +258,12 @@ async fn read<H: Host>(
         Some(kept) if kept.name == bundle => Ok(Arc::new(kept.under(snapshot, now))),
         _ => {
             let document = stored_bundle(host, name, &bundle).await?;
+            if document.zone != name || document.issuer != deployment.issuer {
+                let (zone, issuer) = (&document.zone, &document.issuer);
+                return Err(Unavailable(format!(
+                    "bundle `{bundle}` is of zone `{zone}` at `{issuer}`, not of this deployment"
+                )));
+            }
             Ok(Arc::new(Active::new(snapshot, now, bundle, document)?))
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::active::{self, Active};
 use crate::ask::Ask;
+use crate::deployment::Deployment;
 use crate::event::{Event, Outcome};
 use crate::exchange::{self, Issued, Stopped};
 use crate::form::Form;
@@ -13,6 +14,7 @@ use crate::http::{Request, Response};
 use crate::limits;
 use crate::metadata;
 use crate::moment::Moment;
+use crate::operator::{self, Command};
 use crate::refusal::{Failure, Reason, Refusal};
 
 /// The token endpoint.
@@ -21,13 +23,14 @@ pub const TOKEN: &str = "/oauth/token";
 pub const JWKS: &str = "/.well-known/jwks.json";
 
 /// The endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Endpoint {
     Token,
     Metadata,
     Keys,
     Alive,
     Ready,
+    Operator(Command),
 }
 
 impl Endpoint {
@@ -43,40 +46,57 @@ impl Endpoint {
             ".well-known/jwks.json" => Some(Self::Keys),
             "healthz" => Some(Self::Alive),
             "readyz" => Some(Self::Ready),
-            _ => None,
+            other => Command::find(other).map(Self::Operator),
         }
     }
 
-    const fn name(self) -> &'static str {
+    const fn name(&self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Metadata => "metadata",
             Self::Keys => "jwks",
             Self::Alive => "healthz",
             Self::Ready => "readyz",
+            Self::Operator(command) => command.name(),
         }
     }
 
-    const fn methods(self) -> &'static str {
+    fn takes(&self, method: &str) -> bool {
+        match self {
+            Self::Token => method == "POST",
+            Self::Operator(command) => method == command.method(),
+            Self::Metadata | Self::Keys | Self::Alive | Self::Ready => {
+                matches!(method, "GET" | "HEAD")
+            }
+        }
+    }
+
+    const fn methods(&self) -> &'static str {
         match self {
             Self::Token => "POST, OPTIONS",
+            Self::Operator(command) => command.method(),
             Self::Metadata | Self::Keys | Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
     }
 }
 
-/// Answers a request to the zone `zone`, and has the host record its one event.
+/// Answers a request to a deployment's zone, and has the host record its one event.
 ///
 /// A target runs this to its end even if the client hangs up.
-pub async fn handle<H: Host>(host: &H, zone: &str, moment: Moment, request: Request) -> Response {
+pub async fn handle<H: Host>(
+    host: &H,
+    deployment: &Deployment,
+    moment: Moment,
+    request: Request,
+) -> Response {
     let mut event = Event {
         time: moment.now,
         request: moment.id("request"),
-        zone: zone.to_owned(),
+        zone: deployment.zone.clone(),
         endpoint: "unknown",
         ..Event::default()
     };
-    let answered = route(host, zone, &moment, &request, &mut event).await;
+    let answered = route(host, deployment, &moment, &request, &mut event).await;
     let mut response = answered.unwrap_or_else(|stopped| stop(&request, stopped, &mut event));
     event.status = response.status;
     response.headers.push(("x-request-id", event.request.clone()));
@@ -95,7 +115,7 @@ pub async fn handle<H: Host>(host: &H, zone: &str, moment: Moment, request: Requ
 
 async fn route<H: Host>(
     host: &H,
-    zone: &str,
+    deployment: &Deployment,
     moment: &Moment,
     request: &Request,
     event: &mut Event,
@@ -104,24 +124,29 @@ async fn route<H: Host>(
     let endpoint =
         endpoint.ok_or_else(|| Refusal::request(Reason::NotFound, "there is no such path"))?;
     event.endpoint = endpoint.name();
-    let post = endpoint == Endpoint::Token;
-    match request.method.as_str() {
-        "OPTIONS" => return Ok(preflight(endpoint)),
-        "POST" if post => {}
-        "GET" | "HEAD" if !post => {}
-        other => {
-            let method = crate::form::printable(other);
-            return Err(Refusal::request(Reason::Method, format!("`{method}`")).into());
+    let method = request.method.as_str();
+    if method == "OPTIONS" && !matches!(endpoint, Endpoint::Operator(_)) {
+        return Ok(preflight(&endpoint));
+    }
+    if !endpoint.takes(method) {
+        let method = crate::form::printable(method);
+        return Err(Refusal::request(Reason::Method, format!("`{method}`")).into());
+    }
+    if let Endpoint::Operator(command) = &endpoint {
+        if request.body.len() > limits::BODY_BYTES {
+            return Err(Refusal::request(Reason::BodyTooLarge, "").into());
         }
+        let answer = operator::answer(host, deployment, command, request, moment, event).await?;
+        return Ok(document(200, &answer, "no-store"));
     }
     if endpoint == Endpoint::Alive {
         return Ok(document(200, &json!({ "status": "ok" }), "no-store"));
     }
-    let zone = active::zone(host, zone, moment.now).await?;
+    let zone = active::zone(host, deployment, moment.now).await?;
     event.bundle = Some(zone.name.clone());
     event.seq = Some(zone.snapshot.seq);
     match endpoint {
-        Endpoint::Alive | Endpoint::Ready => {
+        Endpoint::Alive | Endpoint::Ready | Endpoint::Operator(_) => {
             Ok(document(200, &json!({ "status": "ready" }), "no-store"))
         }
         Endpoint::Metadata => Ok(document(200, &metadata::document(&zone), CACHED)),
@@ -191,7 +216,7 @@ fn success(issued: &Issued) -> Response {
     document(200, &Value::Object(body), "no-store")
 }
 
-fn preflight(endpoint: Endpoint) -> Response {
+fn preflight(endpoint: &Endpoint) -> Response {
     Response {
         status: 204,
         headers: vec![
@@ -237,13 +262,19 @@ fn refused(request: &Request, refusal: &Refusal, policies: &[String], event: &Ev
         };
         description = format!("{description}: {which}; bundle {bundle}");
     }
+    // An operator who was recognised is told what is wrong.
+    if matches!(refusal.reason, Reason::OperatorBundle) {
+        description = format!("{description}: {}", refusal.detail);
+    }
     description = format!("{description} (request {})", event.request);
     let mut response = failure(wire.status, wire.error, &description);
     if wire.status == 401 && request.header("authorization").next().is_some() {
-        response.headers.push(("www-authenticate", "Basic realm=\"writ\"".to_owned()));
+        let scheme = if wire.error == "invalid_client" { "Basic" } else { "Bearer" };
+        response.headers.push(("www-authenticate", format!("{scheme} realm=\"writ\"")));
     }
     if wire.status == 405 {
-        let methods = Endpoint::find(&request.path).map_or("", Endpoint::methods);
+        let endpoint = Endpoint::find(&request.path);
+        let methods = endpoint.as_ref().map_or("", Endpoint::methods);
         response.headers.push(("allow", methods.to_owned()));
     }
     response

@@ -272,18 +272,36 @@ pub async fn sign<H: Host, T: Serialize>(
     typ: &str,
     claims: T,
 ) -> Result<String, Unavailable> {
-    let header = Header::empty().with_key_id(kid).with_token_type(typ);
-    let claims = jwt_compact::Claims::new(claims);
-    let prepared = Prepared(algorithm.name())
-        .token(&header, &claims, &())
-        .map_err(|error| Unavailable(format!("the token's claims have no JSON form: {error}")))?;
-    let message = prepared.strip_suffix('.').unwrap_or(&prepared);
+    let message = signing_input(algorithm, Some(kid), typ, claims)
+        .map_err(|what| Unavailable(format!("the token's claims have no JSON form: {what}")))?;
     let signature = host.sign(zone, kid, message.as_bytes()).await?;
     Ok(format!("{message}.{}", base64url(&signature)))
 }
 
-/// The algorithm of [`sign`]: it renders header and claims with an empty signature, which is
-/// then replaced by the host's.
+/// What the signature of a token is made over (RFC 7515 §5.1): header and claims, encoded.
+///
+/// # Errors
+///
+/// The claims have no JSON form, and why.
+pub fn signing_input<T: Serialize>(
+    algorithm: Algorithm,
+    kid: Option<&str>,
+    typ: &str,
+    claims: T,
+) -> Result<String, String> {
+    let header = Header::empty().with_token_type(typ);
+    let header = match kid {
+        Some(kid) => header.with_key_id(kid),
+        None => header,
+    };
+    let prepared = Prepared(algorithm.name())
+        .token(&header, &jwt_compact::Claims::new(claims), &())
+        .map_err(|error| error.to_string())?;
+    Ok(prepared.strip_suffix('.').unwrap_or(&prepared).to_owned())
+}
+
+/// The algorithm of [`signing_input`]: it renders header and claims with an empty signature, which is
+/// then replaced by the signer's.
 struct Prepared(&'static str);
 
 impl jwt_compact::Algorithm for Prepared {

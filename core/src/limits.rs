@@ -82,6 +82,8 @@ pub const SET_POLICIES: usize = 50_000;
 pub const BUNDLE_PART_BYTES: usize = 48 * 1024;
 /// Bytes of a compiled bundle.
 pub const BUNDLE_BYTES: usize = 16 * 1024 * 1024;
+/// Seconds an operator's token may live: a request and its transport.
+pub const OPERATOR_SECS: i64 = 120;
 /// Policies of one bundle.
 pub const POLICIES: usize = 10_000;
 /// Bytes of one policy file.

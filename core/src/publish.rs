@@ -5,11 +5,13 @@ use serde::Serialize;
 
 use crate::active::{self, SNAPSHOT, Snapshot};
 use crate::bundle::Bundle;
+use crate::deployment::Deployment;
 use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write};
 use crate::jwt;
 use crate::keys::{self, Rotation};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
+use crate::policy::Policies;
 
 /// What a zone keeps does not expire.
 pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -67,24 +69,69 @@ async fn store<H: Host>(
     bytes: &[u8],
     moment: &Moment,
 ) -> Result<(), Unavailable> {
-    // A bundle of a whole number of parts ends with an empty one, which says that it ends.
-    let end: &[u8] = &[];
-    let ends = bytes.len().is_multiple_of(limits::BUNDLE_PART_BYTES);
-    let parts = bytes.chunks(limits::BUNDLE_PART_BYTES).chain(ends.then_some(end));
-    for (index, part) in parts.enumerate() {
-        let key = active::bundle_part(name, index);
-        let record = Record { key, value: part.to_vec(), expires: NEVER, version: 0 };
-        let batch = Batch {
-            id: moment.id(&format!("{name}/{index}")),
-            now: moment.now,
-            until: None,
-            expect: Vec::new(),
-            write: vec![Write::Put(record)],
-            index: Vec::new(),
-        };
-        done(host.commit(&active::partition(zone), batch).await?)?;
+    for (index, part) in parts(bytes).enumerate() {
+        store_part(host, zone, name, index, part, moment).await?;
     }
     Ok(())
+}
+
+/// Stores one part of the bundle `name`. Whether the parts make that bundle is seen when it is
+/// activated.
+///
+/// # Errors
+///
+/// The part is too large, or the store does not take it.
+pub async fn store_part<H: Host>(
+    host: &H,
+    zone: &str,
+    name: &str,
+    part: usize,
+    bytes: &[u8],
+    moment: &Moment,
+) -> Result<(), Unavailable> {
+    let key = active::bundle_part(name, part);
+    let record = Record { key, value: bytes.to_vec(), expires: NEVER, version: 0 };
+    let batch = Batch {
+        id: moment.id(&format!("{name}/{part}")),
+        now: moment.now,
+        until: None,
+        expect: Vec::new(),
+        write: vec![Write::Put(record)],
+        index: Vec::new(),
+    };
+    done(host.commit(&active::partition(zone), batch).await?)
+}
+
+/// The parts that a bundle's bytes are stored in: full ones, and a last one that is not, which says
+/// that the bundle ends there.
+pub fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end: &[u8] = &[];
+    let full = bytes.len().is_multiple_of(limits::BUNDLE_PART_BYTES);
+    bytes.chunks(limits::BUNDLE_PART_BYTES).chain(full.then_some(end))
+}
+
+/// Reads the bytes of a bundle that somebody stored, and compiles its policies.
+///
+/// # Errors
+///
+/// They are not the bundle `name`, not canonical, another deployment's, or do not compile.
+pub fn readable(deployment: &Deployment, name: &str, bytes: &[u8]) -> Result<Bundle, String> {
+    if Bundle::name(bytes) != name {
+        return Err("what is stored under this name has another SHA-256: store its parts".into());
+    }
+    let bundle = Bundle::from_bytes(bytes).map_err(|error| error.to_string())?;
+    if bundle.to_bytes().ok().as_deref() != Some(bytes) {
+        return Err("it is not in canonical form".into());
+    }
+    if bundle.zone != deployment.zone || bundle.issuer != deployment.issuer {
+        let (zone, issuer) = (&bundle.zone, &bundle.issuer);
+        return Err(format!("it is of zone `{zone}` at `{issuer}`, not of this deployment"));
+    }
+    let faults = Policies::compile(&bundle).err().unwrap_or_default();
+    match faults.first() {
+        None => Ok(bundle),
+        Some(first) => Err(format!("it does not compile: {first}")),
+    }
 }
 
 /// The signed statement that a bundle became active: what an auditor holds against the record.

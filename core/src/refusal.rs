@@ -221,6 +221,11 @@ reasons! {
     /// A scope outside the session's envelope.
     ScopeOutsideEnvelope = "scope_outside_envelope",
 
+    /// The request is not the operator's, or was shown before.
+    OperatorRefused = "operator_refused",
+    /// What the operator wants to activate is no bundle of this deployment.
+    OperatorBundle = "operator_bundle",
+
     /// A policy forbids it.
     PolicyForbids = "policy_forbids",
     /// No policy permits it to the subject.
@@ -239,6 +244,10 @@ impl Refusal {
         match self.reason {
             R::NotFound => refused(404, "not_found", "there is nothing here"),
             R::Method => refused(405, "invalid_request", "the method is not allowed here"),
+            R::OperatorRefused => {
+                refused(401, "invalid_token", "this is not the operator's request")
+            }
+            R::OperatorBundle => refused(400, "invalid_request", "the bundle cannot be activated"),
             R::ContentType => {
                 refused(400, "invalid_request", "the body is not application/x-www-form-urlencoded")
             }

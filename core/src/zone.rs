@@ -33,6 +33,7 @@ mod task;
 mod tests;
 mod url;
 
+pub use header::{is_issuer as check_issuer, is_name as check_name};
 pub(crate) use names::hidden;
 use read::{Report, Table};
 

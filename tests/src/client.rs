@@ -45,11 +45,37 @@ pub fn send(authority: &str, request: &writ_core::http::Request) -> std::io::Res
     // A server that refuses a long body may answer before it has read it all.
     let _ = stream.write_all(body);
     let mut bytes = Vec::new();
-    let read = stream.read_to_end(&mut bytes);
-    match parse(&bytes) {
-        Some(answer) => Ok(answer),
-        None => Err(read.err().unwrap_or_else(|| std::io::Error::other("no HTTP answer"))),
+    let mut part = vec![0; 16 * 1024];
+    // Not every server closes the connection after its answer, whatever it was asked.
+    while !is_whole(&bytes, request.method == "HEAD") {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&part[..read]),
+            Err(error) => return parse(&bytes).ok_or(error),
+        }
     }
+    parse(&bytes).ok_or_else(|| std::io::Error::other("no HTTP answer"))
+}
+
+/// Whether the bytes are an answer to its end, as far as its head says where that is.
+fn is_whole(bytes: &[u8], head_only: bool) -> bool {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let body = &bytes[end + 4..];
+    let field = |name: &str| {
+        head.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()))
+    };
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    if head_only || status == "204" || status == "304" {
+        return true;
+    }
+    if field("transfer-encoding:").as_deref() == Some("chunked") {
+        return unchunk(body).is_some();
+    }
+    let length = field("content-length:").and_then(|length| length.parse::<usize>().ok());
+    length.is_some_and(|length| body.len() >= length)
 }
 
 /// The head and the body of a request, as [`send`] sends them.
@@ -98,7 +124,7 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
         let size =
             usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
         if size == 0 {
-            return Some(body);
+            return (rest.len() >= end + 4).then_some(body);
         }
         body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
         rest = rest.get(end + 4 + size..)?;

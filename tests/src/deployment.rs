@@ -73,7 +73,15 @@ impl Site {
         let server = Server::start();
         // The issuer is a name: the service listens elsewhere, as it does behind a proxy.
         let places = Places { zone: "http://127.0.0.1:8787".to_owned(), keys: server.keys() };
-        let zone = Zone::load(name, &places);
+        Self::of(Zone::load(name, &places), places, server)
+    }
+
+    /// The same with a zone that was made from its files, or from others.
+    ///
+    /// # Panics
+    ///
+    /// Where the files cannot be written.
+    pub fn of(zone: Zone, places: Places, server: Server) -> Self {
         server.publish_parties(&zone.parties);
         let directory = tempfile::tempdir().expect("a directory");
         zone.write(&directory.path().join("zone"));

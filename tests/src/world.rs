@@ -10,11 +10,12 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 use writ_core::bundle::Bundle;
+use writ_core::deployment::Deployment;
 use writ_core::encoding::sha256;
 use writ_core::event::Event;
 use writ_core::host::NewKey;
 use writ_core::http::Request;
-use writ_core::jwk::PublicKey;
+use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::keys::{Rotation, put_to_use};
 use writ_core::moment::{Moment, Timestamp};
 use writ_core::publish;
@@ -37,8 +38,8 @@ pub struct World {
     pub zone: Zone,
     /// Where things are.
     pub places: Places,
-    /// The zone's name.
-    pub name: String,
+    /// The deployment: the zone's name and issuer, and the operator `operator`'s public key.
+    pub deployment: Deployment,
 }
 
 impl World {
@@ -79,7 +80,12 @@ impl World {
             }
         }
         install(&host, bundle);
-        Self { host, zone, places, name: bundle.zone.clone() }
+        let deployment = Deployment {
+            zone: bundle.zone.clone(),
+            issuer: bundle.issuer.clone(),
+            operator: Some(keys::key("operator", Algorithm::ES256).public(None)),
+        };
+        Self { host, zone, places, deployment }
     }
 
     /// Another instance of the same deployment, which remembers nothing.
@@ -89,7 +95,7 @@ impl World {
             host: Arc::new(self.host.sibling()),
             zone: self.zone.clone(),
             places: self.places.clone(),
-            name: self.name.clone(),
+            deployment: self.deployment.clone(),
         }
     }
 
@@ -101,7 +107,7 @@ impl World {
 
     /// Handles one request at `now`.
     pub fn send(&self, request: Request, now: i64) -> Answer {
-        answer(&self.host, &self.name, request, now)
+        answer(&self.host, &self.deployment, request, now)
     }
 
     /// The zone's keys, as a resource server finds them.
@@ -139,8 +145,8 @@ fn install(host: &Memory, bundle: &Bundle) {
 }
 
 /// Has the core handle one request.
-fn answer(host: &Memory, zone: &str, request: Request, now: i64) -> Answer {
-    let response = block_on(writ_core::handle(host, zone, moment(now), request));
+fn answer(host: &Memory, deployment: &Deployment, request: Request, now: i64) -> Answer {
+    let response = block_on(writ_core::handle(host, deployment, moment(now), request));
     let headers =
         response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     Answer { status: response.status, headers, body: response.body }

@@ -1,9 +1,10 @@
-//! Every vector that needs no clock of its own, over HTTP against the real binary.
+//! Every vector that needs no clock of its own, over HTTP against the target that `WRIT_TARGET` names:
+//! native, where it names none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use writ_tests::deployment::Native;
+use writ_tests::running::Running;
 use writ_tests::vector::{ClockNeed, Vector};
 use writ_tests::{Target, check};
 
@@ -11,9 +12,9 @@ use writ_tests::{Target, check};
 fn every_vector_holds_over_http() {
     let vectors: Vec<Vector> =
         Vector::all().into_iter().filter(|vector| vector.clock == ClockNeed::Running).collect();
-    let mut services: BTreeMap<String, Native> = BTreeMap::new();
+    let mut services: BTreeMap<String, Running> = BTreeMap::new();
     for vector in &vectors {
-        services.entry(vector.zone.clone()).or_insert_with(|| Native::start(&vector.zone));
+        services.entry(vector.zone.clone()).or_insert_with(|| Running::start(&vector.zone));
     }
     let target = Target::Http(
         services
@@ -44,7 +45,7 @@ fn every_vector_holds_over_http() {
 /// A redirect is an answer that is no key set, wherever it points.
 #[test]
 fn k02_no_redirect_is_followed() {
-    let service = Native::start("keys");
+    let service = Running::start("keys");
     let server = &service.deployment.server;
     let target = Target::Http([("keys".to_owned(), Arc::clone(&service.deployment))].into());
     let set = writ_tests::zones::Zone::load("keys", &service.deployment.places).parties["good"]

@@ -128,8 +128,18 @@ fn j22_equal_ids_in_two_zones_are_two_tokens() {
     let (first, second) = two_zones();
     for world in [&first, &second] {
         let token = world.sign(job(json!({ "sub": "job", "jti": "the same" })), BEGINNING);
-        assert_eq!(world.send(exchange(&token), BEGINNING).status, 200, "{}", world.name);
-        assert_eq!(world.send(exchange(&token), BEGINNING).status, 400, "{}", world.name);
+        assert_eq!(
+            world.send(exchange(&token), BEGINNING).status,
+            200,
+            "{}",
+            world.deployment.zone
+        );
+        assert_eq!(
+            world.send(exchange(&token), BEGINNING).status,
+            400,
+            "{}",
+            world.deployment.zone
+        );
     }
 }
 

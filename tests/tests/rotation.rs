@@ -127,7 +127,7 @@ fn claims(token: &str) -> Value {
 }
 
 #[test]
-fn s05_after_an_emergency_nothing_that_an_old_key_signed_counts() {
+fn s09_after_an_emergency_nothing_that_an_old_key_signed_counts() {
     let world = World::new("plain");
     let before = token(&world, BEGINNING);
     let old = kid(&before);

@@ -76,11 +76,33 @@ pub(super) fn read(root: &Table) -> Header {
 }
 
 fn check_name(zone: &Table, name: Text) {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(1..=63).contains(&name.text.len()) || !name.text.bytes().all(plain) {
-        zone.mistake(name.at, "`name` must be 1 to 63 of `a` to `z`, `0` to `9` and `-`");
+    if let Err(wrong) = is_name(name.text) {
+        zone.mistake(name.at, format!("`name` {wrong}"));
     }
 }
+
+/// Checks the name of a zone.
+///
+/// # Errors
+///
+/// What is wrong with it, as the rest of a sentence that begins with what it is.
+pub fn is_name(text: &str) -> Result<(), &'static str> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(plain);
+    if fits { Ok(()) } else { Err("must be 1 to 63 of `a` to `z`, `0` to `9` and `-`") }
+}
+
+/// Checks the issuer of a deployment; whether it may be a loopback address is its bundle's to say.
+///
+/// # Errors
+///
+/// As [`is_name`].
+pub fn is_issuer(text: &str) -> Result<(), &'static str> {
+    let url = Url::issuer(text, Loopback::Allowed)?;
+    if url.path.is_empty() { Ok(()) } else { Err(NOT_BARE) }
+}
+
+const NOT_BARE: &str = "must be a bare origin, without a path or slash";
 
 /// Checks the zone's own issuer, and says whether loopback is allowed.
 fn check_issuer(zone: &Table, issuer: Text, danger: bool) -> Loopback {
@@ -89,7 +111,7 @@ fn check_issuer(zone: &Table, issuer: Text, danger: bool) -> Loopback {
     let home = url.is_ok_and(|url| url.is_loopback());
     let wrong = match url {
         Err(wrong) => Some(wrong),
-        Ok(url) if !url.path.is_empty() => Some("must be a bare origin, without a path or slash"),
+        Ok(url) if !url.path.is_empty() => Some(NOT_BARE),
         Ok(_) if home && !danger => Some(
             "must not be a loopback address; a zone for trying out may allow it with \
              `danger_allow_http_loopback`",

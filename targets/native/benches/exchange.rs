@@ -31,6 +31,7 @@ use writ_core::active::{self, Active};
 use writ_core::ask::Ask;
 use writ_core::bundle::TokenType;
 use writ_core::client;
+use writ_core::deployment::Deployment;
 use writ_core::encoding::{base64url, hex, sha256};
 use writ_core::event::Event;
 use writ_core::form::Form;
@@ -72,6 +73,7 @@ fn main() {
 struct Bench {
     algorithm: Algorithm,
     instance: Arc<Instance>,
+    deployment: Deployment,
     zone: Arc<Active>,
     request: Request,
     _folder: tempfile::TempDir,
@@ -97,9 +99,11 @@ impl Bench {
             .await
             .unwrap();
         publish::activate(&host, &bundle, &moment).await.unwrap();
-        let zone = active::zone(&host, "bench", moment.now).await.unwrap();
+        let (zone, issuer) = (bundle.zone.clone(), bundle.issuer.clone());
+        let deployment = Deployment { zone, issuer, operator: None };
+        let zone = active::zone(&host, &deployment, moment.now).await.unwrap();
         let request = request(&user_token(&idp, algorithm, moment.now.0));
-        Self { algorithm, instance, zone, request, _folder: folder }
+        Self { algorithm, instance, deployment, zone, request, _folder: folder }
     }
 
     fn host(&self) -> Native {
@@ -161,7 +165,8 @@ impl Bench {
 
     async fn whole(&self) {
         let moment = moment::draw().unwrap();
-        let response = writ_core::handle(&self.host(), "bench", moment, self.request.clone()).await;
+        let response =
+            writ_core::handle(&self.host(), &self.deployment, moment, self.request.clone()).await;
         assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     }
 

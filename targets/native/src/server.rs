@@ -20,6 +20,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
+use writ_core::deployment::Deployment;
 use writ_core::{http, limits};
 
 use crate::host::{Instance, Native};
@@ -31,14 +32,14 @@ use crate::{log, moment};
 pub async fn serve(
     listener: TcpListener,
     instance: Arc<Instance>,
-    zone: Arc<str>,
+    deployment: Arc<Deployment>,
     stop: impl Future<Output = ()>,
 ) -> bool {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     // Every request's task holds a sender; when the last one is gone, all of them have ended.
     let (running, mut ended) = mpsc::channel::<Infallible>(1);
-    let service = Service { instance, zone, running };
+    let service = Service { instance, deployment, running };
     tokio::pin!(stop);
     loop {
         let next = async {
@@ -106,7 +107,7 @@ fn connection(
 #[derive(Clone)]
 struct Service {
     instance: Arc<Instance>,
-    zone: Arc<str>,
+    deployment: Arc<Deployment>,
     running: mpsc::Sender<Infallible>,
 }
 
@@ -126,7 +127,7 @@ impl Service {
                 return unavailable();
             }
         };
-        let answer = writ_core::handle(&native, &self.zone, moment, request).await;
+        let answer = writ_core::handle(&native, &self.deployment, moment, request).await;
         drop(self.running);
         render(answer)
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use writ_core::deployment::Deployment;
 use writ_core::publish;
 
 use super::{Failure, Format, open};
@@ -84,7 +85,11 @@ async fn perform(
     let service = tokio::spawn(server::serve(
         listener,
         Arc::clone(instance),
-        cast.bundle.zone.as_str().into(),
+        Arc::new(Deployment {
+            zone: cast.bundle.zone.clone(),
+            issuer: cast.bundle.issuer.clone(),
+            operator: None,
+        }),
         async { drop(closed.await) },
     ));
     let mut print = Print::to_stdout(command.format == Format::Json);

@@ -66,7 +66,7 @@ fn run(place: &Place, rotation: Rotation) -> Result<ExitCode, Failure> {
     open::runtime()?.block_on(async {
         // In an emergency the old keys may be lost altogether.
         if rotation != Rotation::Emergency {
-            open::try_key(&instance, &bundle).await?;
+            open::try_keys(&instance, &bundle.zone).await?;
         }
         let rotated = open::rotate(&instance, &bundle, rotation).await?;
         print(&told(place.format, &bundle.zone, bundle.algorithm, &rotated));

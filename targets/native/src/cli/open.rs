@@ -139,13 +139,13 @@ pub(super) fn draw() -> Result<Moment, Failure> {
     moment::draw().map_err(|error| Failure(format!("the system gives no random bytes: {error}")))
 }
 
-/// Checks that the zone's signing key opens, before anything is changed: with a wrong wrapping key
+/// Checks that the zone's signing keys open, before anything is changed: with a wrong wrapping key
 /// a new signing key would lock the operator out of the old ones.
-pub(super) async fn try_key(instance: &Arc<Instance>, bundle: &Bundle) -> Result<(), Failure> {
+pub(super) async fn try_keys(instance: &Arc<Instance>, zone: &str) -> Result<(), Failure> {
     let host = Native::new(Arc::clone(instance));
-    let (snapshot, _) = active::snapshot(&host, &bundle.zone).await.map_err(unavailable)?;
+    let (snapshot, _) = active::snapshot(&host, zone).await.map_err(unavailable)?;
     for kid in snapshot.keys.keys() {
-        host.sign(&bundle.zone, kid, b"writ").await.map_err(unavailable)?;
+        host.sign(zone, kid, b"writ").await.map_err(unavailable)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
+use writ_core::active;
+use writ_core::bundle::Bundle;
+use writ_core::deployment::{Deployment, ISSUER, ZONE};
 use writ_core::publish;
 
-use super::{DataArguments, Failure, ZoneArgument, open, shown};
+use super::{DataArguments, Failure, open, shown};
 use crate::host::{Instance, Native};
 use crate::store::SWEEP_ROWS;
 use crate::{log, moment, server};
@@ -21,11 +25,16 @@ use crate::{log, moment, server};
 /// Compiles the zone, makes it the active one, creates a signing key where there is none, and
 /// answers HTTP until SIGTERM or SIGINT. Put a proxy that speaks TLS in front.
 ///
+/// Without `--zone`, WRIT_ZONE and WRIT_ISSUER say which zone is served, and it answers 503 until
+/// `writ publish` has brought it a bundle. WRIT_OPERATOR_KEY, the public key that `writ operator new`
+/// prints, says whose commands it takes over HTTP; without it, nobody's.
+///
 /// Events go to stdout and operational messages to stderr, one JSON object a line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    #[command(flatten)]
-    zone: ZoneArgument,
+    /// Directory with `zone.toml` and `policies/*.cedar`
+    #[arg(long, value_name = "DIR")]
+    zone: Option<PathBuf>,
 
     #[command(flatten)]
     data: DataArguments,
@@ -36,7 +45,8 @@ pub(super) struct Serve {
 }
 
 pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
-    let bundle = open::sound_zone(&command.zone.directory)?;
+    let bundle = command.zone.as_deref().map(open::sound_zone).transpose()?;
+    let deployment = deployment(bundle.as_ref())?;
     open::runtime()?.block_on(async {
         // Before anything is changed: a service that cannot listen must not be what activates a
         // bundle or a key for the one that does. Whoever connects already waits a moment.
@@ -47,18 +57,22 @@ pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
             ))
         })?;
         let instance = open::instance(&command.data, io::stdout())?;
-        open::try_key(&instance, &bundle).await?;
-        let host = Native::new(Arc::clone(&instance));
-        let snapshot =
-            publish::activate(&host, &bundle, &open::draw()?).await.map_err(open::unavailable)?;
+        open::try_keys(&instance, &deployment.zone).await?;
+        if let Some(bundle) = &bundle {
+            let host = Native::new(Arc::clone(&instance));
+            publish::activate(&host, bundle, &open::draw()?).await.map_err(open::unavailable)?;
+        }
         let address = listener.local_addr()?;
+        let host = Native::new(Arc::clone(&instance));
+        let (snapshot, _) =
+            active::snapshot(&host, &deployment.zone).await.map_err(open::unavailable)?;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         log::info(
             &format!("listening on http://{address}"),
             &[
-                ("zone", bundle.zone.clone().into()),
-                ("issuer", bundle.issuer.clone().into()),
+                ("zone", deployment.zone.clone().into()),
+                ("issuer", deployment.issuer.clone().into()),
                 ("bundle", snapshot.bundle.into()),
                 ("seq", snapshot.seq.into()),
                 ("data", shown(&command.data.directory).to_string().into()),
@@ -73,10 +87,23 @@ pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
             log::info("stopping", &[]);
         };
         let finished =
-            server::serve(listener, Arc::clone(&instance), bundle.zone.as_str().into(), stop).await;
+            server::serve(listener, Arc::clone(&instance), Arc::new(deployment), stop).await;
         sweeper.abort();
         close(&instance, finished).await;
         Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The zone to serve: that of the bundle, or of the environment.
+fn deployment(bundle: Option<&Bundle>) -> Result<Deployment, Failure> {
+    Deployment::read(|name| match (name, bundle) {
+        (ZONE, Some(bundle)) => Some(bundle.zone.clone()),
+        (ISSUER, Some(bundle)) => Some(bundle.issuer.clone()),
+        _ => std::env::var(name).ok(),
+    })
+    .map_err(|wrong| {
+        let missing = "name a zone with `--zone`, or set WRIT_ZONE and WRIT_ISSUER";
+        Failure(format!("{} ({missing})", wrong.join("; ")))
     })
 }
 

@@ -1,0 +1,150 @@
+//! Published client libraries, unmodified, against a zone of their own: the scripts of
+//! `tests/clients`, which know nothing but a base URL and what their callers have.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::path::Path;
+use std::process::Command;
+
+use base64ct::{Base64, Encoding};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use writ_core::jwk::Algorithm;
+use writ_tests::deployment::{Process, Site};
+use writ_tests::front::Front;
+use writ_tests::server::Server;
+use writ_tests::zones::{Places, Zone};
+use writ_tests::{keys, tools};
+
+/// What every library takes without being told.
+#[test]
+fn published_clients_work_on_a_zone_that_signs_rs256() {
+    play(Algorithm::RS256);
+}
+
+/// What a zone signs where nothing is said.
+#[test]
+fn published_clients_work_on_a_zone_that_signs_es256() {
+    play(Algorithm::ES256);
+}
+
+fn play(algorithm: Algorithm) {
+    let service = Service::start(algorithm);
+    let directory = tempfile::tempdir().unwrap();
+    copy_node_scripts(&directory);
+    let mut problems = Vec::new();
+    for (script, least) in SCRIPTS {
+        // Each script gets tokens and a description of its own: it spends what it shows.
+        let description = directory.path().join("description.json");
+        std::fs::write(&description, service.description().to_string()).unwrap();
+        let (ended_well, said) = tools::outcome(&mut command(script, &description, &directory));
+        println!("{} {script}\n{said}", algorithm.name());
+        let cases = said.lines().filter(|line| line.starts_with("ok ")).count();
+        if !ended_well || cases < *least {
+            // What it said was printed above.
+            problems.push(format!("{script}: {cases} of at least {least} cases hold"));
+        }
+    }
+    for event in service.process.events() {
+        let event = event.to_string();
+        assert!(!event.contains("-secret") && !event.contains("eyJ"), "S01: {event}");
+    }
+    assert!(problems.is_empty(), "{}: {}", algorithm.name(), problems.join("; "));
+}
+
+/// The scripts, and how many cases each has: one that runs none must not pass.
+const SCRIPTS: &[(&str, usize)] = &[
+    ("python/keycardai_oauth.py", 23),
+    ("python/authlib_oauth.py", 16),
+    ("node/openid_client.mjs", 16),
+    ("node/jose.mjs", 7),
+];
+
+fn command(script: &str, description: &Path, directory: &TempDir) -> Command {
+    let mut command = match script.split_once('/').unwrap() {
+        ("python", _) => {
+            let mut python = tools::python();
+            // No byte code beside the sources.
+            python.arg("-B").arg(scripts().join(script));
+            python
+        }
+        (_, script) => {
+            let mut node = tools::node();
+            node.arg(directory.path().join(script));
+            node
+        }
+    };
+    command.arg(description);
+    command
+}
+
+/// Node finds packages beside the script alone, and the sources stay free of them.
+fn copy_node_scripts(directory: &TempDir) {
+    let modules = directory.path().join("node_modules");
+    std::os::unix::fs::symlink(tools::node_modules(), modules).unwrap();
+    for entry in std::fs::read_dir(scripts().join("node")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "mjs") {
+            std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+fn scripts() -> std::path::PathBuf {
+    tools::root().join("tests/clients")
+}
+
+/// The service with the zone, at the very address that the zone names as its issuer.
+struct Service {
+    site: Site,
+    process: Process,
+    algorithm: Algorithm,
+}
+
+impl Service {
+    fn start(algorithm: Algorithm) -> Self {
+        let front = Front::open();
+        let server = Server::start();
+        let places = Places { zone: front.url().to_owned(), keys: server.keys() };
+        let mut zone = Zone::load("clients", &places);
+        let signs = |algorithm: Algorithm| format!("\nalgorithm = \"{}\"\n", algorithm.name());
+        assert!(zone.document.contains(&signs(Algorithm::RS256)));
+        zone.document = zone.document.replacen(&signs(Algorithm::RS256), &signs(algorithm), 1);
+        let site = Site::of(zone, places, server);
+        let process = site.serve(&[]);
+        front.lead_to(&process.authority);
+        Self { site, process, algorithm }
+    }
+
+    /// All that a script knows: where the service is, and what its callers have.
+    fn description(&self) -> Value {
+        let now = self.process.now();
+        let alice = json!({ "sub": "alice", "azp": "assistant", "tenant": "acme" });
+        let job = || self.site.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), now);
+        json!({
+            "issuer": self.site.places.zone,
+            "algorithm": self.algorithm,
+            "secrets": {
+                "assistant": "assistant-secret",
+                "files-api": "files-secret",
+                "urn:app:batch": "batch+secret/1",
+            },
+            "keys": {
+                "signer": private("signer", Algorithm::ES256),
+                "sdk": private("sdk", Algorithm::RS256),
+            },
+            "alice": self.site.sign(json!({ "from": "idp", "claims": alice }), now),
+            "jobs": [job(), job(), job()],
+        })
+    }
+}
+
+/// A party's private key, as an operator would hand it to a client.
+fn private(party: &str, algorithm: Algorithm) -> Value {
+    let bytes = keys::key(party, algorithm).to_pkcs8().expect("a key of ours has a PKCS#8 form");
+    let text = Base64::encode_string(&bytes);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let pem =
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    json!({ "kid": keys::kid(party, algorithm), "pem": pem })
+}

@@ -1,0 +1,181 @@
+//! What every example is played in: the zone, the service, the platforms that sign, and an API.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use writ_core::jwk::{Algorithm, PublicKey};
+use writ_tests::client::send;
+use writ_tests::deployment::{Process, Site};
+use writ_tests::emulation::{Reply, header, listen};
+use writ_tests::fixtures::Fixture;
+use writ_tests::front::Front;
+use writ_tests::issuer::{Parties, Token, Usual};
+use writ_tests::server::Server;
+use writ_tests::target::{get, published};
+use writ_tests::zones::{Places, Zone};
+use writ_tests::{run, tools};
+
+/// The example zone where it runs, and who signs around it.
+pub(crate) struct Scene {
+    /// The zone's issuer, which is where the service answers.
+    pub(crate) writ: String,
+    /// Signs as the platforms do.
+    pub(crate) mint: Mint,
+    /// Where the APIs are, all at one address.
+    pub(crate) api: String,
+    process: Process,
+    _site: Site,
+    served: Arc<Mutex<Vec<Value>>>,
+}
+
+/// The issuers of the example zone, the fixtures that show their tokens, and the algorithm that the
+/// example asks for, where it does.
+const ISSUERS: &[(&str, &str, Option<Algorithm>)] = &[
+    ("github", "github-actions", None),
+    ("vercel", "vercel-team", None),
+    ("fly", "fly", None),
+    ("aws", "aws-outbound", Some(Algorithm::ES384)),
+    ("gcp", "gcp-cloud-run", None),
+];
+
+impl Scene {
+    pub(crate) fn open() -> Self {
+        let front = Front::open();
+        let server = Server::start();
+        let places = Places { zone: front.url().to_owned(), keys: server.keys() };
+        let zone = zone(&places);
+        let bundle = zone.compile().expect("the example zone");
+        let mut parties = zone.parties.clone();
+        for (id, party) in &mut parties {
+            party.issuer.clone_from(&bundle.issuers[id].issuer[0]);
+        }
+        let zone = Zone { parties, ..zone };
+        let mint = Mint { parties: zone.parties.clone(), changes: Arc::default() };
+        let site = Site::of(zone, places, server);
+        let process = site.serve(&[]);
+        front.lead_to(&process.authority);
+        let served = Arc::default();
+        let authority = process.authority.clone();
+        let keys = published(&|path| send(&authority, &get(path)).expect("an answer"));
+        let api = api(keys, Arc::clone(&served));
+        Self { writ: front.url().to_owned(), mint, api, process, _site: site, served }
+    }
+
+    /// The claims of the one token that an API was called with.
+    pub(crate) fn served(&self) -> Value {
+        let served = self.served.lock().unwrap();
+        assert_eq!(served.len(), 1, "an API was called {} times", served.len());
+        served[0].clone()
+    }
+
+    /// The service refused for this reason, and no API was called.
+    pub(crate) fn assert_refused(&self, reason: &str) {
+        assert_eq!(*self.served.lock().unwrap(), Vec::<Value>::new(), "an API was called");
+        let events = self.process.events();
+        let reasons: Vec<&Value> = events.iter().filter_map(|event| event.get("reason")).collect();
+        assert!(reasons.contains(&&json!(reason)), "{reasons:?}");
+    }
+}
+
+/// The example zone with nothing changed but where it and the platforms' keys are.
+fn zone(places: &Places) -> Zone {
+    let directory = example("zone");
+    let mut document = std::fs::read_to_string(directory.join("zone.toml")).unwrap();
+    let issuer = "issuer = \"https://auth.example.com\"\n";
+    let here = format!("issuer = \"{}\"\ndanger_allow_http_loopback = true\n", places.zone);
+    replace(&mut document, issuer, &here);
+    let mut parties = Parties::new();
+    for (id, fixture, algorithm) in ISSUERS {
+        let row = format!("[issuers.{id}]\n");
+        replace(
+            &mut document,
+            &row,
+            &format!("{row}keys = {{ url = \"{}/{id}\" }}\n", places.keys),
+        );
+        let mut party = Fixture::load(fixture).parties().remove(*fixture).unwrap();
+        if let Some(algorithm) = algorithm {
+            party.algorithms = vec![*algorithm];
+        }
+        parties.insert((*id).to_owned(), party);
+    }
+    let policies = std::fs::read_dir(directory.join("policies")).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(path).unwrap())
+    });
+    Zone::new(document, policies.collect::<BTreeMap<_, _>>(), parties)
+}
+
+fn replace(document: &mut String, this: &str, that: &str) {
+    assert_eq!(document.matches(this).count(), 1, "`{this}` in the example zone");
+    *document = document.replacen(this, that, 1);
+}
+
+/// A file or directory of `examples/`.
+pub(crate) fn example(path: &str) -> PathBuf {
+    tools::root().join("examples").join(path)
+}
+
+/// The platforms as signers.
+#[derive(Clone)]
+pub(crate) struct Mint {
+    parties: Parties,
+    changes: Arc<Mutex<BTreeMap<String, Value>>>,
+}
+
+impl Mint {
+    /// Claims of the bearer's that are not the sample's, in whatever it is given from now on.
+    pub(crate) fn change(&self, claim: &str, value: impl Into<Value>) {
+        self.changes.lock().unwrap().insert(claim.to_owned(), value.into());
+    }
+
+    /// A token of `issuer` for `audience`, as the fixture shows one, with these claims instead; null removes one.
+    pub(crate) fn token(
+        &self,
+        issuer: &str,
+        fixture: &str,
+        audience: &str,
+        claims: &[(&str, Value)],
+    ) -> String {
+        let changes = self.changes.lock().unwrap().clone();
+        let claims = claims.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let (without, claims): (Vec<_>, Vec<_>) =
+            changes.into_iter().chain(claims).partition(|(_, value)| value.is_null());
+        let token = Token {
+            from: issuer.to_owned(),
+            fixture: Some(fixture.to_owned()),
+            claims: claims.into_iter().collect(),
+            without: without.into_iter().map(|(name, _)| name).collect(),
+            ..Token::default()
+        };
+        token.sign(&self.parties, &Usual::at(now(), audience))
+    }
+}
+
+/// The system's time, which the service has too.
+pub(crate) fn now() -> i64 {
+    let output = std::process::Command::new("date").arg("+%s").output().expect("date");
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// An API that verifies tokens as a resource server does, and says what it was called with.
+fn api(keys: Vec<PublicKey>, served: Arc<Mutex<Vec<Value>>>) -> String {
+    listen(move |request| {
+        let bearer =
+            header(request, "authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let Some(token) = bearer else { return Reply::refusal(401, "no bearer token") };
+        match run::read(token, &keys) {
+            Err(problem) => Reply::refusal(401, &problem),
+            Ok((_, claims)) => {
+                let call = format!("{} {}", request.method, request.path);
+                let mut seen = claims.clone();
+                seen["call"] = json!(call);
+                seen["body"] = json!(String::from_utf8_lossy(&request.body));
+                served.lock().unwrap().push(seen);
+                Reply::ok(json!({ "sub": claims["sub"], "scope": claims["scope"] }))
+            }
+        }
+    })
+}
