@@ -33,9 +33,9 @@ pub fn verify(algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: 
             // The library refuses a point that is not on the curve (J13).
             |(key, signature)| key.verify(message, &signature),
         ),
-        Material::P384 { x, y } => p384_key(x, y).zip(p384_signature(signature)).map(
-            |(key, signature)| key.verify(message, &signature),
-        ),
+        Material::P384 { x, y } => p384_key(x, y)
+            .zip(p384_signature(signature))
+            .map(|(key, signature)| key.verify(message, &signature)),
         Material::Ed25519 { x } => ed25519_dalek::VerifyingKey::from_bytes(x)
             .ok()
             .zip(ed25519_dalek::Signature::from_slice(signature).ok())
@@ -184,9 +184,7 @@ impl PrivateKey {
         Some(Self(match algorithm {
             Algorithm::ES256 => Pair::P256(p256::ecdsa::SigningKey::from_pkcs8_der(der).ok()?),
             Algorithm::ES384 => Pair::P384(p384::ecdsa::SigningKey::from_pkcs8_der(der).ok()?),
-            Algorithm::EdDSA => {
-                Pair::Ed25519(ed25519_dalek::SigningKey::from_pkcs8_der(der).ok()?)
-            }
+            Algorithm::EdDSA => Pair::Ed25519(ed25519_dalek::SigningKey::from_pkcs8_der(der).ok()?),
             _ => return None,
         }))
     }

