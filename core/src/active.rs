@@ -221,7 +221,7 @@ pub async fn zone<H: Host>(
         let stale = kept.clone().filter(|kept| kept.is_younger(limits::SNAPSHOT_STALE_SECS, now));
         // One request reads and compiles. Those that come meanwhile go on with what there is, and
         // wait where it is too old.
-        let Some(_alone) = host.memory().flight(name) else {
+        let Some(_alone) = host.memory().flight(name, now) else {
             if let Some(stale) = stale {
                 return Ok(stale);
             }

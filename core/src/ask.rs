@@ -193,10 +193,11 @@ fn token_type(urn: &str) -> Result<TokenType, Refusal> {
 }
 
 /// One method of client authentication per request (RFC 6749 §2.3).
-fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
+pub(crate) fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
     let mut headers = request.header("authorization");
     let header = headers.next();
-    if headers.next().is_some() {
+    // Some platforms join equal headers with a comma (RFC 9110 §5.3), which credentials never have.
+    if headers.next().is_some() || header.is_some_and(|header| header.contains(',')) {
         return Err(Refusal::request(Reason::ClientMethods, "two `authorization` headers"));
     }
     let secret = form.text("client_secret");

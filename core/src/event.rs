@@ -102,6 +102,9 @@ pub struct Event {
     /// The hop, which is the token's `jti`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hop: Option<String>,
+    /// The hop that was revoked, and with it all below it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
     /// The hop's parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,

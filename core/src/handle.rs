@@ -16,9 +16,12 @@ use crate::metadata;
 use crate::moment::Moment;
 use crate::operator::{self, Command};
 use crate::refusal::{Failure, Reason, Refusal};
+use crate::revoke;
 
 /// The token endpoint.
 pub const TOKEN: &str = "/oauth/token";
+/// The revocation endpoint.
+pub const REVOKE: &str = "/oauth/revoke";
 /// The key set.
 pub const JWKS: &str = "/.well-known/jwks.json";
 
@@ -26,6 +29,7 @@ pub const JWKS: &str = "/.well-known/jwks.json";
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Endpoint {
     Token,
+    Revoke,
     Metadata,
     Keys,
     Alive,
@@ -40,6 +44,7 @@ impl Endpoint {
         let path = path.trim_start_matches('/');
         match path {
             "oauth/token" => Some(Self::Token),
+            "oauth/revoke" => Some(Self::Revoke),
             ".well-known/oauth-authorization-server" | ".well-known/openid-configuration" => {
                 Some(Self::Metadata)
             }
@@ -53,6 +58,7 @@ impl Endpoint {
     const fn name(&self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Revoke => "revoke",
             Self::Metadata => "metadata",
             Self::Keys => "jwks",
             Self::Alive => "healthz",
@@ -63,7 +69,7 @@ impl Endpoint {
 
     fn takes(&self, method: &str) -> bool {
         match self {
-            Self::Token => method == "POST",
+            Self::Token | Self::Revoke => method == "POST",
             Self::Operator(command) => method == command.method(),
             Self::Metadata | Self::Keys | Self::Alive | Self::Ready => {
                 matches!(method, "GET" | "HEAD")
@@ -73,7 +79,7 @@ impl Endpoint {
 
     const fn methods(&self) -> &'static str {
         match self {
-            Self::Token => "POST, OPTIONS",
+            Self::Token | Self::Revoke => "POST, OPTIONS",
             Self::Operator(command) => command.method(),
             Self::Metadata | Self::Keys | Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
@@ -151,6 +157,15 @@ async fn route<H: Host>(
         }
         Endpoint::Metadata => Ok(document(200, &metadata::document(&zone), CACHED)),
         Endpoint::Keys => Ok(document(200, &metadata::keys(&zone, moment.now), CACHED)),
+        Endpoint::Revoke => {
+            let form = read_form(request)?;
+            revoke::revoke(host, &zone, request, &form, moment, event).await?;
+            Ok(Response {
+                status: 200,
+                headers: vec![("cache-control", "no-store".to_owned())],
+                body: Vec::new(),
+            })
+        }
         Endpoint::Token => {
             let issued = token(host, &zone, moment, request, event).await?;
             Ok(success(&issued))

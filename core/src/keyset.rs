@@ -153,7 +153,7 @@ async fn refresh<H: Host>(
         if let Some(set) = known.set.filter(|set| Some(set.at) != seen) {
             return Ok(set);
         }
-        let Some(_alone) = host.memory().flight(&copy) else {
+        let Some(_alone) = host.memory().flight(&copy, now) else {
             host.pause(limits::PAUSE_MILLIS).await;
             continue;
         };

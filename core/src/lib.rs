@@ -29,6 +29,7 @@ pub mod policy;
 pub mod presets;
 pub mod publish;
 pub mod refusal;
+pub mod revoke;
 mod rule;
 pub mod sealed;
 pub mod secret;

@@ -64,6 +64,9 @@ pub const LIST_ENTRIES: usize = 100;
 pub const PAUSE_MILLIS: u32 = 5;
 /// Looks in all: for as long as two fetches may take.
 pub const PAUSES: u32 = 2_000;
+/// Seconds after which a request that fetches for others counts as lost: longer than all of its
+/// calls may take.
+pub const FLIGHT_SECS: i64 = 20;
 /// Denials recorded one by one in a session; further ones are counted only (design §2).
 pub const DENIALS: u64 = 256;
 /// Seconds over which denials without a session of their own are counted together.

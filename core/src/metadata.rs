@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::active::{Active, Named};
-use crate::handle::{JWKS, TOKEN};
+use crate::handle::{JWKS, REVOKE, TOKEN};
 use crate::jwk::Algorithm;
 use crate::moment::Timestamp;
 
@@ -31,6 +31,13 @@ pub fn document(zone: &Active) -> Value {
             "none",
         ],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint": format!("{issuer}{REVOKE}"),
+        "revocation_endpoint_auth_methods_supported": [
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+        ],
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [zone.bundle.algorithm.name()],
         "scopes_supported": scopes(zone),

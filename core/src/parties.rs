@@ -127,12 +127,26 @@ impl Parties {
                 claims.push(Claim { name: name.clone(), expires: identity.expires, slot });
             }
         }
-        if let Some(Client { proof: Proof::Key { claim, expires }, .. }) = &self.client {
-            let (name, expires) = (claim.clone(), *expires);
-            claims.push(Claim { name, expires, slot: Slot::Client });
-        }
+        claims.extend(self.client.as_ref().and_then(key_claim));
         claims
     }
+}
+
+/// The claim on an assertion that a client's own key signed.
+fn key_claim(client: &Client) -> Option<Claim> {
+    let Proof::Key { claim, expires } = &client.proof else { return None };
+    Some(Claim { name: claim.clone(), expires: *expires, slot: Slot::Client })
+}
+
+/// The single-use proof by which a client authenticated, where it was one.
+#[must_use]
+pub fn client_claim(client: &Client) -> Option<Claim> {
+    let platform = || {
+        let identity = client.platform()?;
+        let name = identity.external()?.single_use.clone()?;
+        Some(Claim { name, expires: identity.expires, slot: Slot::Client })
+    };
+    key_claim(client).or_else(platform)
 }
 
 /// The application that sends the request.

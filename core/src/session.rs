@@ -16,7 +16,7 @@ use crate::host::{self, Batch, Commit, Expect, Host, Kind, Partition, Record, Un
 use crate::identity::Principal;
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
-use crate::own::TokenTask;
+use crate::own::{OwnToken, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::task::{self, Envelope};
@@ -135,7 +135,8 @@ pub async fn extend<H: Host>(
     moment: &Moment,
 ) -> Result<(), Failure> {
     for (index, claim) in grant.spends.iter().enumerate() {
-        spend(host, zone, grant, claim, index, moment).await?;
+        let (by, ends) = (&grant.session.id, grant.session.ends);
+        spend(host, zone, claim, by, ends, index, moment).await?;
     }
     let kept = kept(zone, grant, moment.now);
     let batch = Batch {
@@ -241,11 +242,13 @@ fn index(
     entries
 }
 
+/// Spends a single-use proof beside the session `by`, which lasts until `ends`.
 async fn spend<H: Host>(
     host: &H,
     zone: &Active,
-    grant: &Grant,
     claim: &Claim,
+    by: &str,
+    ends: Timestamp,
     index: usize,
     moment: &Moment,
 ) -> Result<(), Failure> {
@@ -254,8 +257,8 @@ async fn spend<H: Host>(
         by: &'a str,
         at: Timestamp,
     }
-    let expires = kept_until(claim.expires.max(grant.session.ends));
-    let fact = Spent { by: &grant.session.id, at: moment.now };
+    let expires = kept_until(claim.expires.max(ends));
+    let fact = Spent { by, at: moment.now };
     let batch = Batch {
         id: moment.id(&format!("spend{index}")),
         now: moment.now,
@@ -271,6 +274,45 @@ async fn spend<H: Host>(
             let detail = "a single-use token was shown before";
             Err(Refusal::proof(claim.slot, Reason::Replayed, detail).into())
         }
+        Commit::Contended => Err(contended(&partition).into()),
+    }
+}
+
+/// Revokes a hop and with it everything below it: no commit that relies on it succeeds any more. The
+/// client's single-use proofs are spent first. One fact is written, however many descendants there are.
+///
+/// # Errors
+///
+/// A proof was spent before, or the store does not say.
+pub async fn revoke<H: Host>(
+    host: &H,
+    zone: &Active,
+    token: &OwnToken,
+    proofs: &[Claim],
+    moment: &Moment,
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Revoked {
+        at: Timestamp,
+    }
+    for (index, claim) in proofs.iter().enumerate() {
+        spend(host, zone, claim, &token.sid, moment.now, index, moment).await?;
+    }
+    // No session outlives it, whatever bundle it was opened under.
+    let ends = moment.now.plus(zone.snapshot.longest_secs.max(zone.bundle.session_secs));
+    let fact =
+        record(format!("{REVOKED}{}", token.jti), &Revoked { at: moment.now }, kept_until(ends))?;
+    let batch = Batch {
+        id: moment.id("revoke"),
+        now: moment.now,
+        until: None,
+        expect: Vec::new(),
+        write: vec![Write::PutIfAbsent(fact)],
+        index: Vec::new(),
+    };
+    let partition = partition(&zone.bundle.zone, &token.sid);
+    match commit(host, &partition, batch).await? {
+        Commit::Done | Commit::Refused(_) => Ok(()),
         Commit::Contended => Err(contended(&partition).into()),
     }
 }

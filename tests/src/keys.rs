@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use writ_core::encoding::sha256;
 use writ_core::jwk::Algorithm;
 
-pub use writ::crypto::{PrivateKey, verify};
+pub use writ_process::crypto::{PrivateKey, verify};
 
 /// The key of `party` for `algorithm`: always the same one within a process, never another party's.
 pub fn key(party: &str, algorithm: Algorithm) -> Arc<PrivateKey> {

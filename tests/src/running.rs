@@ -66,7 +66,22 @@ impl Running {
         let server = Server::start();
         // The issuer is a name: the service listens elsewhere, as it does behind a proxy.
         let places = Places { zone: "http://127.0.0.1:8787".to_owned(), keys: server.keys() };
-        let zone = Zone::load(zone, &places);
+        Self::of(target, Zone::load(zone, &places), places, server, options)
+    }
+
+    /// Starts `target` with a zone whose issuer, and whose parties' server, the caller chose.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start.
+    #[must_use]
+    pub fn of(
+        target: &str,
+        zone: Zone,
+        places: Places,
+        server: Server,
+        options: &[(&str, &str)],
+    ) -> Self {
         server.publish_parties(&zone.parties);
         let bundle = zone.compile().unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let operator = serde_json::from_str(&operator::public_key()).expect("a public key");

@@ -1,6 +1,7 @@
 //! Published client libraries, unmodified, against a zone of their own: the scripts of
-//! `tests/clients`, which know nothing but a base URL and what their callers have.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+//! `tests/clients`, which know nothing but a base URL and what their callers have. `WRIT_TARGET` names
+//! the target that they run against.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::path::Path;
 use std::process::Command;
@@ -9,9 +10,10 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use writ_core::jwk::Algorithm;
-use writ_tests::deployment::{Process, Site};
 use writ_tests::front::Front;
+use writ_tests::running::{Running, target};
 use writ_tests::server::Server;
+use writ_tests::target::clock;
 use writ_tests::zones::{Places, Zone};
 use writ_tests::{keys, tools};
 
@@ -28,15 +30,15 @@ fn published_clients_work_on_a_zone_that_signs_es256() {
 }
 
 fn play(algorithm: Algorithm) {
-    let service = Service::start(algorithm);
+    let service = start(algorithm);
     let directory = tempfile::tempdir().unwrap();
     copy_node_scripts(&directory);
     let mut problems = Vec::new();
     for (script, least) in SCRIPTS {
         // Each script gets tokens and a description of its own: it spends what it shows.
-        let description = directory.path().join("description.json");
-        std::fs::write(&description, service.description().to_string()).unwrap();
-        let (ended_well, said) = tools::outcome(&mut command(script, &description, &directory));
+        let known = directory.path().join("description.json");
+        std::fs::write(&known, description(&service, algorithm).to_string()).unwrap();
+        let (ended_well, said) = tools::outcome(&mut command(script, &known, &directory));
         println!("{} {script}\n{said}", algorithm.name());
         let cases = said.lines().filter(|line| line.starts_with("ok ")).count();
         if !ended_well || cases < *least {
@@ -44,7 +46,7 @@ fn play(algorithm: Algorithm) {
             problems.push(format!("{script}: {cases} of at least {least} cases hold"));
         }
     }
-    for event in service.process.events() {
+    for event in service.events() {
         let event = event.to_string();
         assert!(!event.contains("-secret") && !event.contains("eyJ"), "S01: {event}");
     }
@@ -93,49 +95,42 @@ fn scripts() -> std::path::PathBuf {
     tools::root().join("tests/clients")
 }
 
-/// The service with the zone, at the very address that the zone names as its issuer.
-struct Service {
-    site: Site,
-    process: Process,
-    algorithm: Algorithm,
+/// The target with the zone, at the very address that the zone names as its issuer.
+fn start(algorithm: Algorithm) -> Running {
+    let front = Front::open();
+    let server = Server::start();
+    let places = Places { zone: front.url().to_owned(), keys: server.keys() };
+    let mut zone = Zone::load("clients", &places);
+    let signs = |algorithm: Algorithm| format!("\nalgorithm = \"{}\"\n", algorithm.name());
+    assert!(zone.document.contains(&signs(Algorithm::RS256)));
+    zone.document = zone.document.replacen(&signs(Algorithm::RS256), &signs(algorithm), 1);
+    let service = Running::of(&target(), zone, places, server, &[]);
+    front.lead_to(&service.instances[0]);
+    service
 }
 
-impl Service {
-    fn start(algorithm: Algorithm) -> Self {
-        let front = Front::open();
-        let server = Server::start();
-        let places = Places { zone: front.url().to_owned(), keys: server.keys() };
-        let mut zone = Zone::load("clients", &places);
-        let signs = |algorithm: Algorithm| format!("\nalgorithm = \"{}\"\n", algorithm.name());
-        assert!(zone.document.contains(&signs(Algorithm::RS256)));
-        zone.document = zone.document.replacen(&signs(Algorithm::RS256), &signs(algorithm), 1);
-        let site = Site::of(zone, places, server);
-        let process = site.serve(&[]);
-        front.lead_to(&process.authority);
-        Self { site, process, algorithm }
-    }
-
-    /// All that a script knows: where the service is, and what its callers have.
-    fn description(&self) -> Value {
-        let now = self.process.now();
-        let alice = json!({ "sub": "alice", "azp": "assistant", "tenant": "acme" });
-        let job = || self.site.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), now);
-        json!({
-            "issuer": self.site.places.zone,
-            "algorithm": self.algorithm,
-            "secrets": {
-                "assistant": "assistant-secret",
-                "files-api": "files-secret",
-                "urn:app:batch": "batch+secret/1",
-            },
-            "keys": {
-                "signer": private("signer", Algorithm::ES256),
-                "sdk": private("sdk", Algorithm::RS256),
-            },
-            "alice": self.site.sign(json!({ "from": "idp", "claims": alice }), now),
-            "jobs": [job(), job(), job()],
-        })
-    }
+/// All that a script knows: where the service is, and what its callers have.
+fn description(service: &Running, algorithm: Algorithm) -> Value {
+    let alice = json!({ "sub": "alice", "azp": "assistant", "tenant": "acme" });
+    let sign = |from: &str, claims: Value| {
+        service.sign(json!({ "from": from, "claims": claims }), clock())
+    };
+    let job = || sign("jobs", json!({ "sub": "job" }));
+    json!({
+        "issuer": service.told.issuer,
+        "algorithm": algorithm,
+        "secrets": {
+            "assistant": "assistant-secret",
+            "files-api": "files-secret",
+            "urn:app:batch": "batch+secret/1",
+        },
+        "keys": {
+            "signer": private("signer", Algorithm::ES256),
+            "sdk": private("sdk", Algorithm::RS256),
+        },
+        "alice": sign("idp", alice),
+        "jobs": [job(), job(), job()],
+    })
 }
 
 /// A party's private key, as an operator would hand it to a client.

@@ -22,11 +22,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
-use writ::crypto::{Absent, PrivateKey, WrappingKey};
 use writ::events::Events;
 use writ::host::{Instance, Native};
-use writ::moment;
 use writ::store::{Store, StoreOptions};
+use writ::wrapping::{self, Absent};
 use writ_core::active::{self, Active};
 use writ_core::ask::Ask;
 use writ_core::bundle::TokenType;
@@ -47,6 +46,8 @@ use writ_core::refusal::Slot;
 use writ_core::secret::Secret;
 use writ_core::zone::{self, Source, Sources};
 use writ_core::{publish, session, token};
+use writ_process::crypto::PrivateKey;
+use writ_process::moment;
 
 const AT_ONCE: usize = 64;
 
@@ -84,7 +85,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("writ.db");
         let store = Store::open(&StoreOptions { path, max_bytes: None }).unwrap();
-        let wrapping = WrappingKey::load(folder.path(), None, Absent::Create).unwrap();
+        let wrapping = wrapping::load(folder.path(), None, Absent::Create).unwrap();
         let events = Events::new(std::io::sink()).unwrap();
         let instance = Instance::new(store, wrapping, events);
         let idp = PrivateKey::generate(algorithm).unwrap();

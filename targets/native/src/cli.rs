@@ -14,6 +14,8 @@ mod check;
 mod demo;
 mod keys;
 mod open;
+mod operator;
+mod remote;
 mod serve;
 
 /// Runs the command line of this process.
@@ -30,6 +32,8 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(command) => demo::run(&command),
         Command::Serve(command) => serve::run(&command),
         Command::Check(command) => check::run(&command),
+        Command::Publish(command) => remote::publish(&command),
+        Command::Operator { command: OperatorCommand::New(command) } => operator::new(&command),
         Command::Keys { command: KeysCommand::New(command) } => keys::new(&command),
         Command::Keys { command: KeysCommand::Rotate(command) } => keys::rotate(&command),
     };
@@ -58,11 +62,22 @@ enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Check(check::Check),
+    Publish(remote::Publish),
+    /// Manage the key that changes a deployment over HTTP
+    Operator {
+        #[command(subcommand)]
+        command: OperatorCommand,
+    },
     /// Manage the zone's signing keys
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum OperatorCommand {
+    New(operator::New),
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use serde::Serialize;
 use writ_core::event::Event;
-
-use crate::{log, moment};
+use writ_process::{line, log, moment};
 
 /// Where events go.
 #[derive(Debug)]
@@ -40,11 +38,8 @@ impl Events {
 
     /// Takes the event of a request that took `latency`. Never waits.
     pub fn write(&self, event: &Event, latency: Duration) {
-        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let mut line = Vec::with_capacity(LINE);
-        let written = serde_json::to_writer(&mut line, &Line { event, target: TARGET, latency_us });
-        line.push(b'\n');
-        if written.is_err() || self.queue.try_send(Message::Line(line)).is_err() {
+        let line = line::of(event, TARGET, latency);
+        if line.is_none_or(|line| self.queue.try_send(Message::Line(line)).is_err()) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -73,14 +68,6 @@ impl Events {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(flatten)]
-    event: &'a Event,
-    target: &'static str,
-    latency_us: u64,
 }
 
 enum Message {
@@ -129,8 +116,6 @@ fn run(mut output: impl Write, messages: &Receiver<Message>, dropped: &AtomicU64
 const TARGET: &str = "native";
 /// Lines waiting to be written: about a second of a busy instance, some 4 MiB.
 const QUEUE: usize = 8_192;
-/// Bytes of an ordinary line.
-const LINE: usize = 512;
 /// How long a flush waits for the output.
 const FLUSH: Duration = Duration::from_secs(2);
 

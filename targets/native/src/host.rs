@@ -1,32 +1,29 @@
 //! What this platform lends the core.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use writ_core::event::Event;
 use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
-use writ_core::keys;
 use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
+use writ_process::crypto::{self, WrappingKey};
+use writ_process::fetch::Fetcher;
+use writ_process::keys::Keys;
+use writ_process::moment;
 
-use crate::crypto::{self, PrivateKey, WrappingKey};
 use crate::events::Events;
-use crate::fetch::Fetcher;
-use crate::moment;
 use crate::store::Store;
 
 /// What one process has, shared by its requests.
 pub struct Instance {
     store: Store,
-    wrapping: WrappingKey,
+    keys: Keys,
     events: Events,
     fetcher: Fetcher,
     memory: Memory,
-    /// Unwrapped signing keys, by zone and `kid`. A key of an id never changes, so none goes stale.
-    keys: RwLock<HashMap<(String, String), Arc<PrivateKey>>>,
 }
 
 impl Instance {
@@ -35,11 +32,10 @@ impl Instance {
     pub fn new(store: Store, wrapping: WrappingKey, events: Events) -> Arc<Self> {
         Arc::new(Self {
             store,
-            wrapping,
+            keys: Keys::new(wrapping),
             events,
             fetcher: Fetcher::default(),
             memory: Memory::default(),
-            keys: RwLock::default(),
         })
     }
 
@@ -52,7 +48,7 @@ impl Instance {
     /// The key that private keys are sealed with.
     #[must_use]
     pub const fn wrapping(&self) -> &WrappingKey {
-        &self.wrapping
+        self.keys.wrapping()
     }
 
     /// Where events go.
@@ -80,30 +76,6 @@ impl Native {
     #[must_use]
     pub fn new(instance: Arc<Instance>) -> Self {
         Self { instance, started: moment::instant() }
-    }
-
-    async fn key(&self, zone: &str, kid: &str) -> Result<Arc<PrivateKey>, Unavailable> {
-        let name = (zone.to_owned(), kid.to_owned());
-        let kept =
-            self.instance.keys.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        if let Some(key) = kept {
-            return Ok(key);
-        }
-        let key = Arc::new(self.load(zone, kid).await?);
-        let mut keys = self.instance.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS {
-            keys.clear();
-        }
-        keys.insert(name, Arc::clone(&key));
-        Ok(key)
-    }
-
-    async fn load(&self, zone: &str, kid: &str) -> Result<PrivateKey, Unavailable> {
-        let (algorithm, bytes) = keys::wrapped(self, zone, kid).await?;
-        self.instance
-            .wrapping
-            .unwrap(zone, kid, algorithm, &bytes)
-            .map_err(|error| Unavailable(error.to_string()))
     }
 }
 
@@ -150,16 +122,11 @@ impl Host for Native {
     }
 
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        let key = self.key(zone, kid).await?;
-        key.sign(message).map_err(|error| Unavailable(error.to_string()))
+        self.instance.keys.sign(self, zone, kid, message).await
     }
 
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
-        let unavailable = |error: crypto::CryptoError| Unavailable(error.to_string());
-        let key = PrivateKey::generate(algorithm).map_err(unavailable)?;
-        let kid = key.public(None).material.thumbprint();
-        let wrapped = self.instance.wrapping.wrap(zone, &kid, &key).map_err(unavailable)?;
-        Ok(NewKey { public: key.public(Some(&kid)), wrapped })
+        self.instance.keys.generate(zone, algorithm)
     }
 
     async fn pause(&self, millis: u32) {
@@ -174,6 +141,3 @@ impl Host for Native {
         self.instance.events.write(event, self.started.elapsed());
     }
 }
-
-/// Unwrapped keys kept at once: a zone signs with one, and verifies old tokens without any.
-const KEYS: usize = 256;

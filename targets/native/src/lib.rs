@@ -2,12 +2,9 @@
 //! operator's commands.
 
 pub mod cli;
-pub mod crypto;
 mod demo;
 pub mod events;
-pub mod fetch;
 pub mod host;
-pub mod log;
-pub mod moment;
 pub mod server;
 pub mod store;
+pub mod wrapping;

@@ -22,9 +22,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use writ_core::deployment::Deployment;
 use writ_core::{http, limits};
+use writ_process::{log, moment};
 
 use crate::host::{Instance, Native};
-use crate::{log, moment};
 
 /// Answers requests until `stop` is ready, and then finishes those that have begun, for a while.
 ///

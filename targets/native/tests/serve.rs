@@ -52,11 +52,11 @@ struct Service {
 impl Service {
     fn start(directory: &Path) -> Self {
         let arguments = ["serve", "--zone", "zone", "--data", "data", "--listen", "127.0.0.1:0"];
-        let mut child = writ(directory, &arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(writ(directory, &arguments))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let messages = BufReader::new(child.stderr.take().unwrap());
         let mut service = Self { child, messages, address: String::new(), first: Value::Null };
         while service.address.is_empty() {
@@ -307,4 +307,42 @@ fn check_lists_every_mistake() {
     assert_eq!(json.status.code(), Some(1));
     let listed: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(listed.pointer("/mistakes").unwrap().as_array().unwrap().len(), 2, "{listed}");
+}
+
+/// An operator with nothing but the binary: a key, a service without a zone, and then one with it.
+#[test]
+fn a_zone_is_published_and_its_key_rotated_over_http() {
+    let directory = workspace(ZONE);
+    let here = directory.path();
+    let made = output(here, &["operator", "new", "--out", "operator.pem", "--format", "json"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let mut command = writ(here, &["serve", "--data", "data", "--listen", "127.0.0.1:0"]);
+    command
+        .env("WRIT_ZONE", "test")
+        .env("WRIT_ISSUER", "http://127.0.0.1:8787")
+        .env("WRIT_OPERATOR_KEY", made.get("jwk").unwrap().to_string());
+    let service = Service::spawn(command);
+    assert!(service.get("/readyz").0.starts_with("http/1.1 503 "));
+    let to = format!("http://{}", service.address);
+    let remote = |arguments: &[&str]| {
+        let key = ["--operator-key", "operator.pem", "--to", &to, "--format", "json"];
+        output(here, &[arguments, &["--zone", "zone"], &key].concat())
+    };
+    let published = remote(&["publish"]);
+    assert!(published.status.success(), "{}", stderr(&published));
+    assert!(service.get("/readyz").0.starts_with("http/1.1 200 "));
+    let rotated = remote(&["keys", "rotate"]);
+    assert!(rotated.status.success(), "{}", stderr(&rotated));
+    let rotated: Value = serde_json::from_slice(&rotated.stdout).unwrap();
+    assert_eq!(rotated.get("keys").unwrap(), 2);
+    // Beside the store no operator's key is needed, and what is on its way already stays.
+    let local = output(here, &["keys", "rotate", "--zone", "zone", "--data", "data"]);
+    assert!(local.status.success(), "{}", stderr(&local));
+    assert!(String::from_utf8_lossy(&local.stdout).contains("it publishes 2"));
+    // Somebody else's key does nothing, and the message says where to look.
+    output(here, &["operator", "new", "--out", "other.pem"]);
+    fs::rename(here.join("other.pem"), here.join("operator.pem")).unwrap();
+    let refused = remote(&["keys", "rotate", "--emergency"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("WRIT_OPERATOR_KEY"), "{}", stderr(&refused));
 }

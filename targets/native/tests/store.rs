@@ -58,7 +58,7 @@ async fn a_batch_that_comes_too_late_is_not_written() {
         until: Some(writ_core::moment::Timestamp(until)),
         ..batch(id, vec![], vec![put("a", id)])
     };
-    let now = writ::moment::now().0;
+    let now = writ_process::moment::now().0;
     assert!(store.commit(&place, timed("late", now - 1)).await.is_err());
     assert!(store.read(&place, "").await.unwrap().is_empty());
     assert!(store.commit(&place, timed("in time", now + 60)).await.is_ok());

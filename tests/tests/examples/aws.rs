@@ -3,9 +3,10 @@
 use serde_json::json;
 use writ_core::http::Request;
 use writ_tests::emulation::{Reply, header, listen, parameter};
+use writ_tests::target::clock;
 use writ_tests::tools;
 
-use crate::scene::{Mint, Scene, example, now};
+use crate::scene::{Mint, Scene, example};
 
 #[test]
 fn an_aws_function_fills_the_warehouse() {
@@ -107,7 +108,7 @@ fn get_web_identity_token(mint: &Mint, request: &Request) -> Result<Reply, Strin
     let seconds = seconds.ok().filter(|seconds| (60..=3600).contains(seconds));
     let seconds = seconds.ok_or("the duration is not within 60 and 3600 seconds")?;
     let audience = field("Audience.member.1").ok_or("there is no audience")?;
-    let now = now();
+    let now = clock();
     let mut claims = vec![("iat", json!(now)), ("exp", json!(now + seconds))];
     if let Some(second) = field("Audience.member.2") {
         claims.push(("aud", json!([audience, second])));

@@ -1,6 +1,6 @@
 //! The examples of `examples/`, each run as it stands there: against the zone of `examples/zone`, a
-//! real `writ serve`, and an emulation of its platform's token endpoint, which mints what the
-//! platform documents and refuses what the platform would.
+//! running service (`WRIT_TARGET` names the target), and an emulation of its platform's token endpoint,
+//! which mints what the platform documents and refuses what the platform would.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

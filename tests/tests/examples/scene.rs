@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use writ_core::jwk::{Algorithm, PublicKey};
-use writ_tests::client::send;
-use writ_tests::deployment::{Process, Site};
 use writ_tests::emulation::{Reply, header, listen};
 use writ_tests::fixtures::Fixture;
 use writ_tests::front::Front;
 use writ_tests::issuer::{Parties, Token, Usual};
+use writ_tests::running::{Running, target};
 use writ_tests::server::Server;
-use writ_tests::target::{get, published};
+use writ_tests::target::{clock, published};
 use writ_tests::zones::{Places, Zone};
 use writ_tests::{run, tools};
 
@@ -25,8 +26,7 @@ pub(crate) struct Scene {
     pub(crate) mint: Mint,
     /// Where the APIs are, all at one address.
     pub(crate) api: String,
-    process: Process,
-    _site: Site,
+    service: Running,
     served: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -53,14 +53,11 @@ impl Scene {
         }
         let zone = Zone { parties, ..zone };
         let mint = Mint { parties: zone.parties.clone(), changes: Arc::default() };
-        let site = Site::of(zone, places, server);
-        let process = site.serve(&[]);
-        front.lead_to(&process.authority);
+        let service = Running::of(&target(), zone, places, server, &[]);
+        front.lead_to(&service.instances[0]);
         let served = Arc::default();
-        let authority = process.authority.clone();
-        let keys = published(&|path| send(&authority, &get(path)).expect("an answer"));
-        let api = api(keys, Arc::clone(&served));
-        Self { writ: front.url().to_owned(), mint, api, process, _site: site, served }
+        let api = api(published(&|path| service.get(path)), Arc::clone(&served));
+        Self { writ: front.url().to_owned(), mint, api, service, served }
     }
 
     /// The claims of the one token that an API was called with.
@@ -73,9 +70,18 @@ impl Scene {
     /// The service refused for this reason, and no API was called.
     pub(crate) fn assert_refused(&self, reason: &str) {
         assert_eq!(*self.served.lock().unwrap(), Vec::<Value>::new(), "an API was called");
-        let events = self.process.events();
-        let reasons: Vec<&Value> = events.iter().filter_map(|event| event.get("reason")).collect();
-        assert!(reasons.contains(&&json!(reason)), "{reasons:?}");
+        let reasons = || {
+            let events = self.service.events();
+            events.iter().filter_map(|event| event.get("reason").cloned()).collect::<Vec<_>>()
+        };
+        // Events come after the answer: they never hold one up.
+        for _ in 0..100 {
+            if reasons().contains(&json!(reason)) {
+                return;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        panic!("`{reason}` is not among {:?}", reasons());
     }
 }
 
@@ -150,14 +156,8 @@ impl Mint {
             without: without.into_iter().map(|(name, _)| name).collect(),
             ..Token::default()
         };
-        token.sign(&self.parties, &Usual::at(now(), audience))
+        token.sign(&self.parties, &Usual::at(clock(), audience))
     }
-}
-
-/// The system's time, which the service has too.
-pub(crate) fn now() -> i64 {
-    let output = std::process::Command::new("date").arg("+%s").output().expect("date");
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 /// An API that verifies tokens as a resource server does, and says what it was called with.

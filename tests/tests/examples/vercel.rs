@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use writ_tests::emulation::{Reply, header, json as body, listen};
+use writ_tests::target::clock;
 use writ_tests::tools;
 
-use crate::scene::{Mint, Scene, example, now};
+use crate::scene::{Mint, Scene, example};
 
 #[test]
 fn a_vercel_function_calls_an_api() {
@@ -89,7 +90,7 @@ fn exchange(mint: Mint, own: String) -> String {
         let Some(audience) = asked["aud"].as_str() else {
             return Reply::refusal(400, "for whom?");
         };
-        let act = json!({ "aud": "https://vercel.com/acme", "iat": now() });
+        let act = json!({ "aud": "https://vercel.com/acme", "iat": clock() });
         // Vercel gives an id only where one is asked for; the fixture has one.
         let id = asked["jti"].clone();
         let token =

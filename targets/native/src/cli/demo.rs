@@ -14,7 +14,6 @@ use writ_core::deployment::Deployment;
 use writ_core::publish;
 
 use super::{Failure, Format, open};
-use crate::crypto::{Absent, WrappingKey};
 use crate::demo::print::Print;
 use crate::demo::tape::{Recorder, Tape, tape};
 use crate::demo::{self, Cast, DemoError, Stage};
@@ -22,6 +21,7 @@ use crate::events::Events;
 use crate::host::{Instance, Native};
 use crate::server;
 use crate::store::{Store, StoreOptions};
+use crate::wrapping::{self, Absent};
 
 /// See it work: every kind of caller, on this machine alone
 ///
@@ -142,7 +142,7 @@ fn stop() -> Result<impl Future<Output = ()>, Failure> {
 /// A store of its own, sealed with a key of its own, whatever the environment says.
 fn instance(data: &Path, events: Recorder) -> Result<Arc<Instance>, Failure> {
     let store = Store::open(&StoreOptions { path: data.join("writ.db"), max_bytes: None })?;
-    let wrapping = WrappingKey::load(data, None, Absent::Create)?;
+    let wrapping = wrapping::load(data, None, Absent::Create)?;
     Ok(Instance::new(store, wrapping, Events::new(events)?))
 }
 

@@ -1,13 +1,19 @@
 //! `writ keys`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
-use writ_core::jwk::Algorithm;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use writ_core::bundle::Bundle;
+use writ_core::jwk::PublicKey;
 use writ_core::keys::{Rotated, Rotation};
+use writ_core::moment::Timestamp;
+use writ_core::operator::Step;
 
+use super::remote::{Remote, To};
 use super::{DataArguments, Failure, Format, ZoneArgument, open, print};
-use crate::moment;
+use writ_process::moment;
 
 /// Make a new signing key and sign with it at once
 ///
@@ -28,6 +34,15 @@ pub(super) struct New {
 pub(super) struct Rotate {
     #[command(flatten)]
     place: Place,
+
+    /// Rotate the key of a deployment over HTTP, signing with this key of `writ operator new`, and
+    /// not the one in `--data`
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    operator_key: Option<PathBuf>,
+
+    /// Where the deployment answers, where that is not the zone's issuer
+    #[arg(long, value_name = "URL", requires = "operator_key")]
+    to: Option<String>,
 
     /// The old keys are in wrong hands: drop them now, and sign with the new one now
     ///
@@ -56,7 +71,20 @@ pub(super) fn new(command: &New) -> Result<ExitCode, Failure> {
 
 pub(super) fn rotate(command: &Rotate) -> Result<ExitCode, Failure> {
     let rotation = if command.emergency { Rotation::Emergency } else { Rotation::Planned };
-    run(&command.place, rotation)
+    let Some(operator_key) = command.operator_key.clone() else {
+        return run(&command.place, rotation);
+    };
+    let bundle = open::sound_zone(&command.place.zone.directory)?;
+    let remote = Remote::new(&To { to: command.to.clone(), operator_key }, &bundle)?;
+    let answer = open::runtime()?.block_on(remote.ask(&Step::rotation(rotation)))?;
+    match command.place.format {
+        Format::Json => print(&answer.to_string()),
+        Format::Text => {
+            let told: Told = serde_json::from_value(answer)?;
+            print(&told.text(&bundle));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(place: &Place, rotation: Rotation) -> Result<ExitCode, Failure> {
@@ -69,34 +97,39 @@ fn run(place: &Place, rotation: Rotation) -> Result<ExitCode, Failure> {
             open::try_keys(&instance, &bundle.zone).await?;
         }
         let rotated = open::rotate(&instance, &bundle, rotation).await?;
-        print(&told(place.format, &bundle.zone, bundle.algorithm, &rotated));
+        let Rotated { kid, key, snapshot } = rotated;
+        let (keys, seq) = (snapshot.keys.len(), snapshot.seq);
+        let told = Told { kid, from: key.from, jwk: key.public, keys, seq };
+        match place.format {
+            Format::Text => print(&told.text(&bundle)),
+            Format::Json => print(&serde_json::to_string(&told)?),
+        }
         instance.store().close().await.map_err(open::unavailable)?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// What became of the zone's keys, in the format asked for.
-pub(super) fn told(format: Format, zone: &str, algorithm: Algorithm, rotated: &Rotated) -> String {
-    let Rotated { kid, key, snapshot } = rotated;
-    let jwk = Value::Object(key.public.to_jwk());
-    match format {
-        Format::Text => {
-            let algorithm = algorithm.name();
-            let secs = key.from.since(moment::now());
-            let when = if secs > 0 { format!("in {secs} s") } else { "from now on".to_owned() };
-            let keys = snapshot.keys.len();
-            format!(
-                "zone `{zone}` signs {algorithm} with key `{kid}` {when}; keys published: \
-                 {keys}\n{jwk}"
-            )
-        }
-        Format::Json => json!({
-            "zone": zone,
-            "kid": kid,
-            "from": key.from,
-            "seq": snapshot.seq,
-            "jwk": jwk,
-        })
-        .to_string(),
+/// What became of the zone's keys: what `POST /operator/keys` answers.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    kid: String,
+    from: Timestamp,
+    jwk: PublicKey,
+    keys: usize,
+    seq: u64,
+}
+
+impl Told {
+    fn text(&self, bundle: &Bundle) -> String {
+        let (zone, algorithm) = (&bundle.zone, bundle.algorithm.name());
+        let Self { kid, keys, .. } = self;
+        let when = match self.from.since(moment::now()) {
+            secs @ 1.. => format!("from {secs} s on"),
+            _ => "from now on".to_owned(),
+        };
+        let jwk = Value::Object(self.jwk.to_jwk());
+        format!(
+            "zone `{zone}` signs {algorithm} with key `{kid}` {when}; it publishes {keys}\n{jwk}"
+        )
     }
 }

@@ -13,13 +13,14 @@ use writ_core::host::Host;
 use writ_core::keys::{self, Rotated, Rotation};
 use writ_core::moment::Moment;
 use writ_core::zone::{self, Mistake, Source, Sources};
+use writ_process::crypto::VARIABLE;
+use writ_process::moment;
 
 use super::{DataArguments, Failure, shown};
-use crate::crypto::{Absent, VARIABLE, WrappingKey};
 use crate::events::Events;
 use crate::host::{Instance, Native};
-use crate::moment;
 use crate::store::{Store, StoreOptions};
+use crate::wrapping::{self, Absent};
 
 /// Reads and compiles a zone. The inner error is every mistake in it.
 pub(super) fn zone(directory: &Path) -> Result<Result<Bundle, Vec<Mistake>>, Failure> {
@@ -129,7 +130,7 @@ pub(super) fn instance(
         }
     };
     let absent = if store.fresh() { Absent::Create } else { Absent::Refuse };
-    let wrapping = WrappingKey::load(directory, variable.as_deref(), absent)?;
+    let wrapping = wrapping::load(directory, variable.as_deref(), absent)?;
     let events = Events::new(events)?;
     Ok(Instance::new(store, wrapping, events))
 }

@@ -12,29 +12,42 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use writ_core::active;
 use writ_core::bundle::Bundle;
-use writ_core::deployment::{Deployment, ISSUER, ZONE};
+use writ_core::deployment::{Deployment, ISSUER, OPERATOR_KEY, ZONE};
 use writ_core::publish;
+use writ_process::{log, moment};
 
 use super::{DataArguments, Failure, open, shown};
 use crate::host::{Instance, Native};
+use crate::server;
 use crate::store::SWEEP_ROWS;
-use crate::{log, moment, server};
 
 /// Run the service
 ///
 /// Compiles the zone, makes it the active one, creates a signing key where there is none, and
 /// answers HTTP until SIGTERM or SIGINT. Put a proxy that speaks TLS in front.
 ///
-/// Without `--zone`, WRIT_ZONE and WRIT_ISSUER say which zone is served, and it answers 503 until
-/// `writ publish` has brought it a bundle. WRIT_OPERATOR_KEY, the public key that `writ operator new`
-/// prints, says whose commands it takes over HTTP; without it, nobody's.
+/// Without `--zone`, it serves the zone that `--zone-name` and `--issuer` name, and answers 503 until
+/// `writ publish` has brought it a bundle.
 ///
 /// Events go to stdout and operational messages to stderr, one JSON object a line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Directory with `zone.toml` and `policies/*.cedar`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", required_unless_present = "zone_name")]
     zone: Option<PathBuf>,
+
+    /// Without `--zone`: the name of the zone to serve
+    #[arg(long, value_name = "NAME", env = ZONE, requires = "issuer")]
+    zone_name: Option<String>,
+
+    /// Without `--zone`: the zone's issuer, a bare origin
+    #[arg(long, value_name = "URL", env = ISSUER)]
+    issuer: Option<String>,
+
+    /// The public key, a JWK, whose owner may change the zone over HTTP: what `writ operator new`
+    /// prints. Without one, nobody may
+    #[arg(long, value_name = "JWK", env = OPERATOR_KEY)]
+    operator_key: Option<String>,
 
     #[command(flatten)]
     data: DataArguments,
@@ -46,7 +59,7 @@ pub(super) struct Serve {
 
 pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
     let bundle = command.zone.as_deref().map(open::sound_zone).transpose()?;
-    let deployment = deployment(bundle.as_ref())?;
+    let deployment = deployment(command, bundle.as_ref())?;
     open::runtime()?.block_on(async {
         // Before anything is changed: a service that cannot listen must not be what activates a
         // bundle or a key for the one that does. Whoever connects already waits a moment.
@@ -94,17 +107,17 @@ pub(super) fn run(command: &Serve) -> Result<ExitCode, Failure> {
     })
 }
 
-/// The zone to serve: that of the bundle, or of the environment.
-fn deployment(bundle: Option<&Bundle>) -> Result<Deployment, Failure> {
+/// The zone to serve: that of the bundle, or the one named.
+fn deployment(command: &Serve, bundle: Option<&Bundle>) -> Result<Deployment, Failure> {
     Deployment::read(|name| match (name, bundle) {
         (ZONE, Some(bundle)) => Some(bundle.zone.clone()),
+        (ZONE, None) => command.zone_name.clone(),
         (ISSUER, Some(bundle)) => Some(bundle.issuer.clone()),
-        _ => std::env::var(name).ok(),
+        (ISSUER, None) => command.issuer.clone(),
+        (OPERATOR_KEY, _) => command.operator_key.clone(),
+        _ => None,
     })
-    .map_err(|wrong| {
-        let missing = "name a zone with `--zone`, or set WRIT_ZONE and WRIT_ISSUER";
-        Failure(format!("{} ({missing})", wrong.join("; ")))
-    })
+    .map_err(|wrong| Failure(wrong.join("; ")))
 }
 
 async fn close(instance: &Arc<Instance>, finished: bool) {

@@ -9,10 +9,10 @@ use writ_core::encoding::{base64url, hex, sha256};
 use writ_core::jwk::Algorithm;
 use writ_core::moment::Timestamp;
 use writ_core::zone::{self, Source, Sources};
+use writ_process::crypto::{CryptoError, PrivateKey};
 
 use super::DemoError;
 use super::sample::Sample;
-use crate::crypto::{CryptoError, PrivateKey};
 
 const ZONE: &str = include_str!("../../../../examples/zone/zone.toml");
 const POLICIES: [(&str, &str); 2] = [

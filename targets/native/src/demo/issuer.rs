@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use writ_core::form;
+use writ_process::moment;
 
 use super::{Cast, DemoError};
-use crate::moment;
 
 /// Answers for every issuer and every application with a key, for as long as it is polled.
 pub(crate) async fn serve(listener: TcpListener, cast: Arc<Cast>) {

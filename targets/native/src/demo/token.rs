@@ -3,8 +3,7 @@
 use serde_json::Value;
 use writ_core::encoding::from_base64url;
 use writ_core::jwk::{Algorithm, PublicKey};
-
-use crate::crypto;
+use writ_process::crypto;
 
 /// The claims of a token, whoever signed it.
 pub(super) fn claims(token: &str) -> Option<Value> {

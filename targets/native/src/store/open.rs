@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use writ_core::limits;
+use writ_process::moment;
 
 use super::StoreOptions;
 use super::place::Place;
-use crate::moment;
 
 /// Why the store cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

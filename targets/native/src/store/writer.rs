@@ -10,11 +10,11 @@ use rusqlite::{Connection, ErrorCode, Statement};
 use tokio::sync::{mpsc, oneshot};
 use writ_core::host::{Batch, Commit, Partition, Unavailable};
 use writ_core::moment::Timestamp;
+use writ_process::moment;
 
 use super::SWEEP_ROWS;
 use super::apply::{Statements, apply};
 use super::place::Place;
-use crate::moment;
 
 /// What the writer is asked.
 #[derive(Debug)]

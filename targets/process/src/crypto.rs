@@ -13,7 +13,7 @@ use aws_lc_rs::signature::{
 use writ_core::jwk::{Algorithm, Material, PublicKey};
 
 pub use self::private::PrivateKey;
-pub use self::wrapping::{Absent, VARIABLE, WrappingKey, WrappingKeyError};
+pub use self::wrapping::{Malformed, VARIABLE, WrappingKey};
 
 mod private;
 mod wrapping;

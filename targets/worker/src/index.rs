@@ -1,0 +1,99 @@
+//! The index of a zone: a few Durable Objects, between which its sessions are divided.
+//!
+//! An entry comes at least once and is kept once. Each object sorts its part by instant, session and
+//! key; who lists asks all of them and merges.
+
+use js_sys::Array;
+use wasm_bindgen::JsValue;
+use worker::{DurableObject, Env, Error, Request, Response, State, durable_object};
+use writ_core::host::Listed;
+
+use crate::objects;
+use crate::sql::{Sql, Values, number, text};
+use crate::wire::{Asked, Entered, Found};
+
+/// One part of a zone's index.
+#[durable_object(fetch)]
+pub(crate) struct Index {
+    sql: Sql,
+}
+
+impl DurableObject for Index {
+    fn new(state: State, _: Env) -> Self {
+        Self { sql: Sql::new(&state) }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response, Error> {
+        let path = request.path();
+        let body = request.text().await?;
+        match path.as_str() {
+            "/enter" => {
+                objects::answer(&self.enter(&serde_json::from_str::<Vec<Entered>>(&body)?)?)
+            }
+            "/list" => objects::answer(&self.list(&serde_json::from_str::<Asked>(&body)?)?),
+            "/sweep" => objects::answer(&self.sweep(serde_json::from_str::<i64>(&body)?)?),
+            _ => Response::error("there is no such path", 404),
+        }
+    }
+}
+
+impl Index {
+    fn enter(&self, entries: &[Entered]) -> Result<(), JsValue> {
+        self.sql.transaction(|| {
+            for statement in [ENTRY, BY_EXPIRY] {
+                self.sql.run(statement, &Array::new())?;
+            }
+            for (index, name, at, session, key, expires) in entries {
+                let values = Values::default().text(index).text(name).number(*at);
+                self.sql.run(ENTER, &values.text(session).text(key).number(*expires).0)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn list(&self, (index, name, from, cursor, limit): &Asked) -> Result<Vec<Found>, JsValue> {
+        if !self.exists()? {
+            return Ok(Vec::new());
+        }
+        // The empty strings sort before every session and key.
+        let after = cursor.as_deref().and_then(Listed::from_cursor);
+        let (at, session, key) = after.map_or((*from, String::new(), String::new()), |last| {
+            (last.at.0.max(*from), last.session, last.key)
+        });
+        let most = i64::try_from(*limit).unwrap_or(i64::MAX);
+        let values = Values::default().text(index).text(name).number(at).text(&session).text(&key);
+        let rows = self.sql.run(LIST, &values.number(most).0)?;
+        Ok(rows.iter().map(|row| (number(row, 0), text(row, 1), text(row, 2))).collect())
+    }
+
+    fn sweep(&self, before: i64) -> Result<usize, JsValue> {
+        if !self.exists()? {
+            return Ok(0);
+        }
+        let values = Values::default().number(before).number(SWEEP_ROWS);
+        let swept = self.sql.run(SWEEP, &values.0)?;
+        Ok(swept.len())
+    }
+
+    fn exists(&self) -> Result<bool, JsValue> {
+        let found = self.sql.run(EXISTS, &Array::new())?;
+        Ok(!found.is_empty())
+    }
+}
+
+/// Entries that one sweep deletes at most.
+const SWEEP_ROWS: i64 = 5_000;
+
+const ENTRY: &str = "CREATE TABLE IF NOT EXISTS entry (name TEXT NOT NULL, value TEXT NOT NULL,
+    at INTEGER NOT NULL, session TEXT NOT NULL, key TEXT NOT NULL, expires INTEGER NOT NULL,
+    PRIMARY KEY (name, value, at, session, key)) WITHOUT ROWID";
+const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS entry_by_expiry ON entry (expires)";
+const EXISTS: &str = "SELECT 1 FROM sqlite_master WHERE name = 'entry'";
+const ENTER: &str = "INSERT OR IGNORE INTO entry (name, value, at, session, key, expires)
+    VALUES (?, ?, ?, ?, ?, ?)";
+const LIST: &str = "SELECT at, session, key FROM entry
+    WHERE name = ? AND value = ? AND (at, session, key) > (?, ?, ?)
+    ORDER BY at, session, key LIMIT ?";
+const SWEEP: &str = "DELETE FROM entry WHERE (name, value, at, session, key) IN
+    (SELECT name, value, at, session, key FROM entry WHERE expires <= ? ORDER BY expires LIMIT ?)
+    RETURNING 1";

@@ -1,0 +1,245 @@
+//! What only a target's real store and a second instance can show: races, restarts, two instances on
+//! one store, two zones. Runs against the target that `WRIT_TARGET` names, or the native one.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed test panics")]
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use writ_core::http::Request;
+use writ_core::jwt::Unverified;
+use writ_core::keys::Rotation;
+use writ_core::operator::Step;
+use writ_tests::client::send;
+use writ_tests::operator;
+use writ_tests::run::token_request;
+use writ_tests::running::{Running, target};
+use writ_tests::target::{clock, get};
+
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const FILES: &str = "https://files.example/api";
+
+fn form(fields: &[(&str, &str)]) -> Request {
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    token_request(&fields)
+}
+
+/// An exchange of a platform's single-use token.
+fn once(token: &str) -> Request {
+    form(&[
+        ("grant_type", EXCHANGE),
+        ("subject_token", token),
+        ("subject_token_type", JWT),
+        ("resource", FILES),
+    ])
+}
+
+fn job(running: &Running) -> String {
+    running.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), clock())
+}
+
+fn as_assistant(fields: &[(&str, &str)]) -> Request {
+    let client = [("client_id", "assistant"), ("client_secret", "assistant-secret")];
+    form(&[&client[..], fields].concat())
+}
+
+fn issued(running: &Running, request: &Request) -> String {
+    let answer = running.send(request);
+    let body: Value = answer.json().unwrap_or_default();
+    assert_eq!(answer.status, 200, "{body}");
+    body["access_token"].as_str().unwrap().to_owned()
+}
+
+fn session_token(running: &Running) -> String {
+    let fields = [("grant_type", "client_credentials"), ("audience", "assistant")];
+    issued(running, &as_assistant(&fields))
+}
+
+fn further(token: &str) -> Request {
+    as_assistant(&[
+        ("grant_type", EXCHANGE),
+        ("subject_token", token),
+        ("subject_token_type", ACCESS),
+        ("resource", FILES),
+    ])
+}
+
+/// The statuses of `request`, sent by so many clients at one moment to the instances in turn.
+fn race(running: &Running, request: &Request, clients: usize) -> Vec<u16> {
+    let barrier = Barrier::new(clients);
+    std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..clients)
+            .map(|number| {
+                let authority = &running.instances[number.rem_euclid(running.instances.len())];
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    send(authority, request).unwrap().status
+                })
+            })
+            .collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    })
+}
+
+/// One zone on two instances that share a store.
+fn two_instances(options: &[(&str, &str)]) -> Running {
+    Running::with(&target(), "plain", &[&[("WRIT_INSTANCES", "2")], options].concat())
+}
+
+#[test]
+fn j21_of_parallel_uses_on_two_instances_exactly_one_wins() {
+    let running = two_instances(&[]);
+    for round in 0..5 {
+        let statuses = race(&running, &once(&job(&running)), 16);
+        let won = statuses.iter().filter(|status| **status == 200).count();
+        assert_eq!(won, 1, "round {round}: {statuses:?}");
+        assert!(statuses.iter().all(|status| [200, 400].contains(status)), "{statuses:?}");
+    }
+}
+
+/// X12: what is asked for after a revocation was acknowledged is refused, whoever is in the middle of
+/// something.
+#[test]
+fn x12_no_exchange_that_begins_after_a_revocation_succeeds() {
+    let running = two_instances(&[]);
+    for _ in 0..3 {
+        let token = session_token(&running);
+        let request = further(&token);
+        let (revoked, begun) = (AtomicBool::new(false), Barrier::new(5));
+        let outcomes: Vec<(bool, u16)> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..4)
+                .map(|number| {
+                    let authority = &running.instances[number % 2];
+                    let (request, revoked, begun) = (&request, &revoked, &begun);
+                    scope.spawn(move || {
+                        begun.wait();
+                        let mut outcomes = Vec::new();
+                        let mut after = 0;
+                        while after < 3 {
+                            let late = revoked.load(Ordering::SeqCst);
+                            outcomes.push((late, send(authority, request).unwrap().status));
+                            after += usize::from(late);
+                        }
+                        outcomes
+                    })
+                })
+                .collect();
+            begun.wait();
+            std::thread::sleep(Duration::from_millis(50));
+            let fields = as_assistant(&[("token", &token)]);
+            let answer = running.send(&Request { path: "/oauth/revoke".to_owned(), ..fields });
+            assert_eq!(answer.status, 200);
+            revoked.store(true, Ordering::SeqCst);
+            racers.into_iter().flat_map(|racer| racer.join().unwrap()).collect()
+        });
+        let late: BTreeSet<u16> =
+            outcomes.iter().filter(|(late, _)| *late).map(|(_, status)| *status).collect();
+        assert_eq!(late, BTreeSet::from([400]), "{outcomes:?}");
+        assert!(outcomes.iter().any(|(_, status)| *status == 200), "{outcomes:?}");
+    }
+}
+
+#[test]
+fn nothing_is_lost_over_a_restart() {
+    let mut running = Running::start("plain");
+    let (proof, token) = (job(&running), session_token(&running));
+    issued(&running, &once(&proof));
+    running.restart();
+    assert_eq!(running.send(&once(&proof)).status, 400, "J21: a spent proof stays spent");
+    issued(&running, &further(&token));
+    let events = running.events();
+    let allowed = events.iter().filter(|event| event["outcome"] == "allow").count();
+    assert_eq!(allowed, 3, "one event a request");
+}
+
+/// What one instance does, the other one sees: sessions at once, keys within a snapshot's age.
+#[test]
+fn two_instances_on_one_store_are_one_service() {
+    let running = two_instances(&[]);
+    let token = session_token(&running);
+    assert_eq!(running.send_to(1, &further(&token)).status, 200);
+    let proof = job(&running);
+    assert_eq!(running.send_to(1, &once(&proof)).status, 200);
+    assert_eq!(running.send_to(0, &once(&proof)).status, 400);
+    let rotation = operator::request(&running.told, &Step::rotation(Rotation::Emergency), clock());
+    assert_eq!(running.send_to(0, &rotation).status, 200);
+    std::thread::sleep(Duration::from_secs(5));
+    for instance in [0, 1] {
+        assert_eq!(running.send_to(instance, &further(&token)).status, 400, "{instance}");
+        let set = running.send_to(instance, &get("/.well-known/jwks.json")).json().unwrap();
+        assert_eq!(set["keys"].as_array().unwrap().len(), 1, "{instance}");
+    }
+    assert_eq!(running.send_to(0, &rotation).status, 401, "an operator's request counts once");
+    assert_eq!(running.send_to(1, &rotation).status, 401);
+}
+
+/// A planned rotation shows its key first and signs with it later, and is not lost over a restart.
+#[test]
+fn a_planned_rotation_publishes_before_it_signs() {
+    let mut running = Running::start("plain");
+    let before = kid(&session_token(&running));
+    let step = Step::rotation(Rotation::Planned);
+    let answer = running.send(&operator::request(&running.told, &step, clock()));
+    assert_eq!(answer.status, 200);
+    let next = answer.json().unwrap()["kid"].as_str().unwrap().to_owned();
+    assert_ne!(before, next);
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_secs(3));
+        let set = running.get("/.well-known/jwks.json").json().unwrap();
+        let kids: BTreeSet<&str> = set["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["kid"].as_str().unwrap())
+            .collect();
+        assert_eq!(kids, BTreeSet::from([before.as_str(), next.as_str()]));
+        assert_eq!(kid(&session_token(&running)), before, "its time has not come");
+        running.restart();
+    }
+}
+
+fn kid(token: &str) -> String {
+    Unverified::parse(token).unwrap().kid.unwrap()
+}
+
+/// S07: two zones on one store. Nothing of one is ever visible in the other.
+#[test]
+fn s07_two_zones_on_one_store_share_nothing() {
+    let other = [("WRIT_SECOND_ZONE", "other"), ("WRIT_SECOND_ISSUER", "http://127.0.0.1:8788")];
+    let running = two_instances(&other);
+    let mut told = running.told.clone();
+    told.zone = "other".to_owned();
+    told.issuer = "http://127.0.0.1:8788".to_owned();
+    assert_eq!(running.send_to(1, &get("/readyz")).status, 503, "the other zone has no bundle");
+    let mut bundle = running.zone.compile().unwrap();
+    (bundle.zone, bundle.issuer) = (told.zone.clone(), told.issuer.clone());
+    operator::publish(|request| running.send_to(1, request), &told, &bundle, clock());
+    assert_eq!(running.send_to(1, &get("/readyz")).status, 200);
+    let keys = |instance| -> BTreeSet<String> {
+        let set = running.send_to(instance, &get("/.well-known/jwks.json")).json().unwrap();
+        let kids = set["keys"].as_array().unwrap().iter();
+        kids.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(keys(0).is_disjoint(&keys(1)), "each zone has keys of its own");
+    // A token of one zone is nobody's in the other, and cannot be revoked there.
+    let token = session_token(&running);
+    assert_eq!(running.send_to(1, &further(&token)).status, 400);
+    let fields = as_assistant(&[("token", &token)]);
+    let revocation = Request { path: "/oauth/revoke".to_owned(), ..fields };
+    assert_eq!(running.send_to(1, &revocation).status, 200, "it is no token of that zone");
+    assert_eq!(running.send(&further(&token)).status, 200);
+    // An operator's request for one zone changes nothing in the other.
+    let rotation = operator::request(&running.told, &Step::rotation(Rotation::Emergency), clock());
+    assert_eq!(running.send_to(1, &rotation).status, 401);
+    // One proof is spent in each zone by itself; both list its issuer, with one audience.
+    let proof = job(&running);
+    assert_eq!(running.send(&once(&proof)).status, 200);
+    assert_eq!(running.send_to(1, &once(&proof)).status, 200);
+    assert_eq!(running.send_to(1, &once(&proof)).status, 400);
+}

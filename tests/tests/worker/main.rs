@@ -1,0 +1,260 @@
+//! The Workers target in workerd: the store's contract on its Durable Objects, and what is its own.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test panics")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+use writ_core::host::{Batch, Commit, Entry, Expect, Listing, Page, Partition, Record};
+use writ_core::host::{Unavailable, Write};
+use writ_core::http::Request;
+use writ_core::moment::Timestamp;
+use writ_tests::client::send;
+use writ_tests::target::clock;
+use writ_tests::world::block_on;
+use writ_worker::wire::{self, Batched, Found, Outcome, Row};
+
+use contract::{NOW, Strong, batch, record, session};
+
+#[path = "../../contract.rs"]
+mod contract;
+mod spoiled;
+
+/// The objects of a Worker that runs, and what goes with them when they are dropped.
+struct Objects {
+    authority: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Objects {
+    /// Starts a Worker whose objects lie in `state`.
+    fn start(state: &TempDir) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/targets/worker");
+        let mut child = Command::new(script)
+            .env("WRIT_STORE", "1")
+            .env("WRIT_FAULTS", state.path().join("faults"))
+            .env("WRIT_STATE", state.path())
+            .env("WRIT_EVENTS", state.path().join("events"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut found = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("store on http://").map(str::to_owned));
+        let authority = found.next().expect("it starts, or says on stderr why not");
+        Self { authority, child, stdin }
+    }
+
+    /// Asks an object of `binding`.
+    fn ask<A: DeserializeOwned>(
+        &self,
+        binding: &str,
+        object: String,
+        path: &str,
+        asked: &impl Serialize,
+    ) -> Result<A, Unavailable> {
+        let request = Request {
+            method: "POST".into(),
+            path: format!("/{binding}/{path}"),
+            headers: vec![("object".into(), object)],
+            body: serde_json::to_vec(asked).unwrap(),
+            query: None,
+        };
+        let answer = send(&self.authority, &request).unwrap();
+        let body = String::from_utf8(answer.body).unwrap();
+        if answer.status != 200 {
+            return Err(Unavailable(format!("{} {body}", answer.status)));
+        }
+        Ok(serde_json::from_str(&body).unwrap())
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        // It stops when nobody holds its stdin any more; killed, it would leave workerd behind.
+        self.stdin.take();
+        let _ = self.child.wait();
+    }
+}
+
+impl Strong for Objects {
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        batch.within_limits(partition.kind).map_err(|reason| Unavailable(reason.into()))?;
+        let object = wire::name(partition);
+        match self.ask("PARTITIONS", object, "commit", &Batched::new(partition, batch))? {
+            Outcome::Done => Ok(Commit::Done),
+            Outcome::Refused(key) => Ok(Commit::Refused(key)),
+            Outcome::Late => Err(Unavailable("late".into())),
+        }
+    }
+
+    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
+        let rows: Vec<Row> = self.ask("PARTITIONS", wire::name(partition), "read", &prefix)?;
+        Ok(rows.into_iter().map(|row| wire::record(row).unwrap()).collect())
+    }
+
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        let asked = wire::asked(listing);
+        let found = (0..wire::PARTS)
+            .map(|part| self.ask("INDEX", wire::part(zone, part), "list", &asked))
+            .collect::<Result<Vec<Vec<Found>>, _>>()?;
+        Ok(wire::page(found, asked.4))
+    }
+}
+
+#[test]
+fn the_objects_keep_the_contract_and_what_they_hold() {
+    let state = tempfile::tempdir().unwrap();
+    let objects = Objects::start(&state);
+    block_on(contract::holds(&objects, "first"));
+    let kept = session("one", "kept");
+    let written = batch("b1", vec![], vec![Write::Put(record("a", "1"))]);
+    assert_eq!(block_on(objects.commit(&kept, written)), Ok(Commit::Done));
+    drop(objects);
+
+    let objects = Objects::start(&state);
+    block_on(contract::holds(&objects, "second"));
+    let read = block_on(objects.read(&kept, "")).unwrap();
+    assert_eq!(read, [Record { version: 1, ..record("a", "1") }], "after a restart");
+}
+
+/// J21: of many requests that claim one thing at once, exactly one gets it.
+#[test]
+fn j21_of_64_requests_one_claims() {
+    let state = tempfile::tempdir().unwrap();
+    let objects = Objects::start(&state);
+    let place = session("one", "claimed");
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let claims = (0..64).map(|number| {
+            let (objects, place) = (&objects, &place);
+            scope.spawn(move || {
+                let write = vec![Write::Put(record("a", &number.to_string()))];
+                let claim = batch(&number.to_string(), vec![Expect::Absent("a".into())], write);
+                block_on(objects.commit(place, claim)).unwrap()
+            })
+        });
+        let claims: Vec<_> = claims.collect();
+        claims.into_iter().map(|claim| claim.join().unwrap()).collect()
+    });
+    let done = outcomes.iter().filter(|outcome| **outcome == Commit::Done).count();
+    let refused = outcomes.iter().filter(|outcome| **outcome == Commit::Refused("a".into()));
+    assert_eq!((done, refused.count()), (1, 63));
+}
+
+/// What was decided too long ago is not written any more.
+#[test]
+fn a_batch_that_comes_too_late_is_not_written() {
+    let state = tempfile::tempdir().unwrap();
+    let objects = Objects::start(&state);
+    let place = session("one", "late");
+    let timed = |id: &str, until: i64| Batch {
+        until: Some(Timestamp(until)),
+        ..batch(id, vec![], vec![Write::Put(record("a", id))])
+    };
+    let now = clock();
+    assert!(block_on(objects.commit(&place, timed("late", now - 1))).is_err());
+    assert_eq!(block_on(objects.read(&place, "")), Ok(Vec::new()));
+    assert_eq!(block_on(objects.commit(&place, timed("in time", now + 60))), Ok(Commit::Done));
+}
+
+/// The index is fed at least once: entries that it did not take wait for the object's alarm.
+#[test]
+fn entries_wait_until_the_index_takes_them() {
+    let state = tempfile::tempdir().unwrap();
+    let faults = state.path().join("faults");
+    std::fs::write(&faults, r#"{"enter":"refuse"}"#).unwrap();
+    let objects = Objects::start(&state);
+    let place = session("one", "waiting");
+    let entry = Entry {
+        index: "user",
+        name: "alice".into(),
+        at: NOW,
+        key: "a".into(),
+        expires: NOW.plus(10),
+    };
+    let written = batch("b1", vec![], vec![Write::Put(record("a", "1"))]);
+    let written = Batch { index: vec![entry], ..written };
+    assert_eq!(block_on(objects.commit(&place, written)), Ok(Commit::Done));
+    let listing =
+        Listing { index: "user".into(), name: "alice".into(), from: NOW, after: None, limit: 10 };
+    let listed = || block_on(objects.list("one", &listing)).unwrap().entries.len();
+    assert_eq!(listed(), 0);
+    std::fs::write(&faults, r#"{"enter":"lost"}"#).unwrap();
+    assert!(within(20, || listed() == 1), "what was lost was taken all the same");
+    std::fs::write(&faults, "{}").unwrap();
+    // Taken once more, and kept once.
+    std::thread::sleep(std::time::Duration::from_secs(11));
+    assert_eq!(listed(), 1);
+}
+
+/// What expired long ago goes by itself, and with the last record the whole object.
+#[test]
+fn an_alarm_sweeps_what_expired_an_hour_ago() {
+    let state = tempfile::tempdir().unwrap();
+    let objects = Objects::start(&state);
+    let place = session("one", "old");
+    let now = Timestamp(clock());
+    let old =
+        |key: &str, secs: i64| Write::Put(Record { expires: now.plus(secs), ..record(key, "1") });
+    let mixed = batch("b1", vec![], vec![old("gone", -3_600), old("left", -3_500)]);
+    assert_eq!(block_on(objects.commit(&place, mixed)), Ok(Commit::Done));
+    let left = || block_on(objects.read(&place, "")).unwrap();
+    assert!(within(20, || left().len() == 1), "{:?}", left());
+    assert_eq!(left().first().map(|record| record.key.clone()), Some("left".into()));
+
+    let place = session("one", "empty");
+    let all = batch("b1", vec![], vec![old("a", -4_000), old("b", -7_200)]);
+    assert_eq!(block_on(objects.commit(&place, all.clone())), Ok(Commit::Done));
+    let left = || block_on(objects.read(&place, "")).unwrap();
+    assert!(within(20, || left().is_empty()), "{:?}", left());
+    // A partition that was deleted is as new, and the batch's id is not remembered.
+    assert_eq!(block_on(objects.commit(&place, all)), Ok(Commit::Done));
+}
+
+fn within(secs: u32, holds: impl Fn() -> bool) -> bool {
+    (0..secs * 10).any(|_| {
+        let now = holds();
+        if !now {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        now
+    })
+}
+
+/// What is deployed is small and starts fast; the figures are printed.
+#[test]
+fn the_bundle_keeps_its_budgets() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets/worker/tests/budgets");
+    let output = Command::new(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What an operator would deploy is what is tested: `wrangler` takes the manifest as committed.
+#[test]
+fn wrangler_would_deploy_it() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let out = tempfile::tempdir().unwrap();
+    let output = Command::new(format!("{root}/.tools/worker/node_modules/.bin/wrangler"))
+        .args(["deploy", "--dry-run", "--outdir"])
+        .arg(out.path())
+        .current_dir(root)
+        .env("WRANGLER_SEND_METRICS", "false")
+        .env("CI", "1")
+        .output()
+        .expect("`tests/tools/worker` installs wrangler");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["PARTITIONS", "INDEX", "COPIES", "WRIT_ZONE"] {
+        assert!(said.contains(name), "no binding `{name}`: {said}");
+    }
+}

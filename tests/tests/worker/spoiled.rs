@@ -1,0 +1,135 @@
+//! The Worker while its bindings refuse, are slow, answer too late or lose the connection
+//! (`targets/worker/tests/faults.mjs`): no token without its record, and no fault where only a copy
+//! is missing.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use writ_core::http::Request;
+use writ_core::limits;
+use writ_tests::client::Answer;
+use writ_tests::run::token_request;
+use writ_tests::running::Running;
+use writ_tests::target::{clock, get};
+
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+
+/// A Worker, and the file that says what of its bindings is spoiled.
+struct Spoiled {
+    running: Running,
+    faults: PathBuf,
+    _directory: TempDir,
+}
+
+impl Spoiled {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let faults = directory.path().join("faults");
+        std::fs::write(&faults, "{}").unwrap();
+        let options = [("WRIT_FAULTS", Path::to_str(&faults).unwrap())];
+        let running = Running::with("worker", "plain", &options);
+        Self { running, faults, _directory: directory }
+    }
+
+    /// Spoils these calls and no others.
+    fn spoil(&self, faults: Value) {
+        std::fs::write(&self.faults, faults.to_string()).unwrap();
+    }
+
+    fn once(&self) -> Request {
+        let token =
+            self.running.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), clock());
+        let fields = [
+            ("grant_type", EXCHANGE),
+            ("subject_token", &*token),
+            ("subject_token_type", JWT),
+            ("resource", "https://files.example/api"),
+        ];
+        token_request(&fields.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    }
+
+    fn send(&self, request: &Request) -> Answer {
+        self.running.send(request)
+    }
+
+    fn status(&self, request: &Request) -> u16 {
+        self.send(request).status
+    }
+}
+
+/// No token leaves without its record, whatever happens to the call that writes it.
+#[test]
+fn a_commit_that_fails_issues_nothing() {
+    let spoiled = Spoiled::start();
+    assert_eq!(spoiled.status(&spoiled.once()), 200);
+    for (fault, spent) in [("refuse", false), ("lost", true), ("slow", false), ("late", true)] {
+        let request = spoiled.once();
+        spoiled.spoil(json!({ "commit": fault }));
+        let began = Instant::now();
+        let answer = spoiled.send(&request);
+        let took = began.elapsed();
+        assert_eq!(answer.status, 503, "{fault}");
+        assert!(answer.header("retry-after").is_some(), "{fault}");
+        assert!(answer.json().unwrap().get("access_token").is_none(), "{fault}");
+        // A call that nobody answers is given up in its time, and shown once more at most.
+        let most = Duration::from_secs(2 * limits::STORE_SECS + 2);
+        assert!(took < most, "{fault}: {took:?}");
+        spoiled.spoil(json!({}));
+        // What was written is written: the proof is spent where the commit went through.
+        if spent {
+            assert_eq!(spoiled.status(&request), 400, "{fault}");
+        }
+        assert_eq!(spoiled.status(&spoiled.once()), 200, "after {fault}");
+    }
+}
+
+/// The snapshot outlives a silent object for its few seconds, and then nothing is decided any more.
+#[test]
+fn a_zone_that_cannot_be_read_is_not_served() {
+    let spoiled = Spoiled::start();
+    assert_eq!(spoiled.status(&get("/readyz")), 200);
+    for fault in ["refuse", "lost"] {
+        spoiled.spoil(json!({ "read": fault }));
+        std::thread::sleep(Duration::from_secs(6));
+        assert_eq!(spoiled.status(&get("/readyz")), 503, "{fault}");
+        assert_eq!(spoiled.status(&spoiled.once()), 503, "{fault}");
+        assert_eq!(spoiled.status(&get("/healthz")), 200, "{fault}");
+        spoiled.spoil(json!({}));
+        assert_eq!(spoiled.status(&get("/readyz")), 200, "after {fault}");
+    }
+    spoiled.spoil(json!({ "read": "slow" }));
+    std::thread::sleep(Duration::from_secs(6));
+    let began = Instant::now();
+    assert_eq!(spoiled.status(&get("/readyz")), 503);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(limits::STORE_SECS + 2), "{took:?}");
+}
+
+/// KV is a copy: whatever becomes of it, the zone's object and the issuers are there.
+#[test]
+fn kv_that_knows_nothing_changes_nothing() {
+    let mut spoiled = Spoiled::start();
+    for fault in ["empty", "refuse", "slow", "lost"] {
+        spoiled.spoil(json!({ "get": fault, "put": fault }));
+        // A new isolate, so that nothing is remembered.
+        spoiled.running.restart();
+        assert_eq!(spoiled.status(&get("/readyz")), 200, "{fault}");
+        assert_eq!(spoiled.status(&spoiled.once()), 200, "{fault}");
+    }
+    spoiled.spoil(json!({}));
+    spoiled.running.restart();
+    assert_eq!(spoiled.status(&spoiled.once()), 200);
+}
+
+/// The index is behind, and no decision waits for it.
+#[test]
+fn an_index_that_is_gone_stops_nothing() {
+    let spoiled = Spoiled::start();
+    spoiled.spoil(json!({ "enter": "refuse", "list": "refuse" }));
+    let request = spoiled.once();
+    assert_eq!(spoiled.status(&request), 200);
+    assert_eq!(spoiled.status(&request), 400, "and single use is single use");
+}
