@@ -144,7 +144,8 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn instant() -> Instant {
+/// A clock for durations.
+pub(crate) fn instant() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a target is where the clock is read")]
     Instant::now()
 }

@@ -12,9 +12,9 @@ use writ_core::event::Event;
 use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
-use writ_core::keys;
 use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
+use writ_core::{keys, limits};
 
 use crate::crypto::{self, WrappingKey};
 use crate::redis::{self, Answer};
@@ -69,7 +69,7 @@ impl Host for Spin {
     }
 
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
-        match &self.store {
+        in_time(|| match &self.store {
             #[cfg(feature = "sqlite")]
             Opened::Sqlite(connection) => {
                 let commit = sqlite::commit(connection, partition, &batch)?;
@@ -82,23 +82,23 @@ impl Host for Spin {
             Opened::Redis(connection, durable) => {
                 redis::commit(connection, *durable, partition, &batch)
             }
-        }
+        })
     }
 
     async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        match &self.store {
+        in_time(|| match &self.store {
             #[cfg(feature = "sqlite")]
             Opened::Sqlite(connection) => sqlite::read(connection, partition, prefix),
             Opened::Redis(connection, _) => redis::read(connection, partition, prefix),
-        }
+        })
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
-        match &self.store {
+        in_time(|| match &self.store {
             #[cfg(feature = "sqlite")]
             Opened::Sqlite(connection) => sqlite::list(connection, zone, listing),
             Opened::Redis(connection, _) => redis::list(connection, zone, listing),
-        }
+        })
     }
 
     // A copy carries its own end: Spin's key-value store has none.
@@ -162,6 +162,17 @@ impl Host for Spin {
             let _ = std::io::stdout().lock().write_all(&line);
         }
     }
+}
+
+/// Runs a call to the store. A guest cannot give up a call, so one that took too long fails when it
+/// comes back: what it says may be out of date.
+fn in_time<T>(call: impl FnOnce() -> Result<T, Unavailable>) -> Result<T, Unavailable> {
+    let began = component::instant();
+    let outcome = call()?;
+    if began.elapsed() > Duration::from_secs(limits::STORE_SECS) {
+        return Err(Unavailable("the store answered too late".to_owned()));
+    }
+    Ok(outcome)
 }
 
 #[derive(Serialize)]
