@@ -8,8 +8,10 @@ moto's table. See tests/README.md for what a target's script is told and says.
 A line `restart` on stdin starts the function's environments anew on the same store.
 """
 
+import ctypes
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -79,6 +81,7 @@ class Function:
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
+            preexec_fn=end_with_us,
         )
         wait(lambda: reachable(self.port), "the emulator does not listen", self.emulator)
         self.start_environments()
@@ -104,7 +107,12 @@ class Function:
         }
         self.environments = [
             subprocess.Popen(
-                [BOOTSTRAP], env=environment, stdin=subprocess.DEVNULL, stdout=events, stderr=self.log
+                [BOOTSTRAP],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=events,
+                stderr=self.log,
+                preexec_fn=end_with_us,
             )
             for _ in range(ENVIRONMENTS)
         ]
@@ -119,6 +127,11 @@ class Function:
     def stop(self):
         self.stop_environments()
         end([self.emulator])
+
+
+def end_with_us():
+    """Nothing that was started outlives this process, however it ends (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def end(processes):
