@@ -240,9 +240,9 @@ fn conditional(partition: &Partition, batch: &Batch) -> (String, Vec<Value>) {
     let mut statement = String::from("WITH ");
     if !batch.expect.is_empty() {
         let first = values.len().saturating_add(1);
-        let _ = write!(
+        let _ = writeln!(
             statement,
-            "expected(key, test, number) AS (VALUES {}),\n",
+            "expected(key, test, number) AS (VALUES {}),",
             rows(batch.expect.len(), 3, first)
         );
         for expect in &batch.expect {
@@ -252,9 +252,9 @@ fn conditional(partition: &Partition, batch: &Batch) -> (String, Vec<Value>) {
     }
     let lines = batch.write.len().saturating_add(batch.index.len());
     let first = values.len().saturating_add(1);
-    let _ = write!(
+    let _ = writeln!(
         statement,
-        "given(kind, id, key, act, expires, value) AS (VALUES {})\n",
+        "given(kind, id, key, act, expires, value) AS (VALUES {})",
         rows(lines, 6, first)
     );
     for write in &batch.write {

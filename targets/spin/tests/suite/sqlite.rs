@@ -14,7 +14,7 @@ use writ_core::host::{
 };
 use writ_core::moment::Timestamp;
 
-use super::contract::{self, NOW, Strong, batch, record, session};
+use crate::contract::{self, NOW, Strong, batch, record, session};
 use crate::sqlite::{self, Execute, Fault, Row, Value};
 
 /// A database file. Every statement has a connection of its own, as every request has on Spin.
@@ -54,7 +54,8 @@ impl Execute for File {
                         }
                         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
                         ValueRef::Null => Value::Null,
-                        ValueRef::Real(_) => panic!("no statement computes with fractions"),
+                        // No statement computes with fractions.
+                        ValueRef::Real(_) => Value::Null,
                     })
                 })
                 .collect()

@@ -19,7 +19,7 @@ use writ_core::host::{
 };
 use writ_core::moment::Timestamp;
 
-use super::contract::{self, NOW, Strong, batch, record, session};
+use crate::contract::{self, NOW, Strong, batch, record, session};
 use crate::redis::{self, Answer, Durable, Send};
 
 /// A server of its own for each test.
