@@ -36,6 +36,7 @@ pub(crate) async fn holds(store: &impl Strong, run: &str) {
     a_repeated_batch_is_done_once(&world("repeat")).await;
     a_forgotten_record_is_absent(&world("forget")).await;
     a_batch_writes_a_record_once(&world("twice")).await;
+    a_batch_without_writes_only_asks(&world("ask")).await;
     the_index_lists_in_order(store, run).await;
     reads_are_sorted_limited_and_by_prefix(&world("prefix")).await;
     limits_hold_at_the_edge(&world("limits")).await;
@@ -239,6 +240,17 @@ async fn a_batch_writes_a_record_once(world: &World<'_, impl Strong>) {
         assert!(world.store.commit(&world.partition, twice).await.is_err());
     }
     assert_eq!(world.read("").await, []);
+}
+
+/// A question whose answer must be strong: whether all of this holds now.
+async fn a_batch_without_writes_only_asks(world: &World<'_, impl Strong>) {
+    let ask = || batch("ask", vec![absent("ended"), absent("revoked/a")], vec![]);
+    assert_eq!(world.commit(ask()).await, Commit::Done);
+    world.commit(batch("b1", vec![], vec![put("revoked/a", "1")])).await;
+    assert_eq!(world.commit(ask()).await, Commit::Refused("revoked/a".into()));
+    let live = Expect::Live { key: "revoked/a".into(), until: NOW };
+    assert_eq!(world.commit(batch("live", vec![live], vec![])).await, Commit::Done);
+    assert_eq!(world.read("").await.len(), 1, "nothing was written");
 }
 
 /// An index is asked until it has everything: it may be seconds behind.

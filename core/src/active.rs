@@ -32,7 +32,17 @@ pub struct Snapshot {
     /// Principals, rules and keys that may do nothing until they are enabled again.
     pub disabled: BTreeSet<Named>,
     /// A hop that was decided under an older `seq` than its principal's, rule's or key's is dead.
-    pub cut_offs: BTreeMap<Named, u64>,
+    pub cut_offs: BTreeMap<Named, CutOff>,
+}
+
+/// From which change of the zone on hops count again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CutOff {
+    /// Hops of an older `seq` are dead.
+    pub seq: u64,
+    /// When, so that it can be forgotten once every token of that time has expired.
+    pub at: Timestamp,
 }
 
 /// One of the zone's keys, public.
@@ -180,7 +190,7 @@ impl Active {
     #[must_use]
     pub fn is_cut_off(&self, named: &Named, seq: u64) -> bool {
         self.snapshot.disabled.contains(named)
-            || self.snapshot.cut_offs.get(named).is_some_and(|cut_off| seq < *cut_off)
+            || self.snapshot.cut_offs.get(named).is_some_and(|cut_off| seq < cut_off.seq)
     }
 
     /// Whether `named` may act now.

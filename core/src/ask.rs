@@ -7,11 +7,16 @@ use std::collections::BTreeSet;
 
 use base64ct::{Base64, Encoding};
 
+use crate::active::Active;
 use crate::bundle::TokenType;
+use crate::client::{self, Client};
+use crate::event::Event;
 use crate::form::{Form, printable_word};
+use crate::host::Host;
 use crate::http::Request;
 use crate::limits;
-use crate::refusal::{Reason, Refusal, Slot};
+use crate::moment::Timestamp;
+use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::secret::Secret;
 
 /// What a caller asks of the token endpoint.
@@ -193,7 +198,7 @@ fn token_type(urn: &str) -> Result<TokenType, Refusal> {
 }
 
 /// One method of client authentication per request (RFC 6749 §2.3).
-pub(crate) fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
+fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, Refusal> {
     let mut headers = request.header("authorization");
     let header = headers.next();
     // Some platforms join equal headers with a comma (RFC 9110 §5.3), which credentials never have.
@@ -222,6 +227,32 @@ pub(crate) fn client_proof(request: &Request, form: &Form) -> Result<Option<Clie
         (None, None, Some(assertion)) => Ok(Some(ClientProof::Assertion(assertion))),
         _ => Err(Refusal::request(Reason::ClientMethods, "more than one method")),
     }
+}
+
+/// The client of a request that is nothing without one, verified.
+///
+/// # Errors
+///
+/// It does not prove itself, or its `client_id` names another.
+pub(crate) async fn authenticated<H: Host>(
+    host: &H,
+    zone: &Active,
+    request: &Request,
+    form: &Form,
+    now: Timestamp,
+    event: &mut Event,
+) -> Result<Client, Failure> {
+    let refuse = |reason, detail: String| Refusal::proof(Slot::Client, reason, detail);
+    let proof = client_proof(request, form)?.ok_or_else(|| {
+        refuse(Reason::ClientUnauthenticated, "an authenticated client is needed".to_owned())
+    })?;
+    let client = client::verify(host, zone, &proof, now).await?;
+    event.client = Some(client.application.clone());
+    if form.text("client_id").is_some_and(|id| id != client.application) {
+        let detail = format!("the proof is `{}`'s", client.application);
+        return Err(refuse(Reason::ClientIdDiffers, detail).into());
+    }
+    Ok(client)
 }
 
 /// Reads HTTP Basic as real clients send it (design §6): split at the last colon, since an

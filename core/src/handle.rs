@@ -11,6 +11,7 @@ use crate::exchange::{self, Issued, Stopped};
 use crate::form::Form;
 use crate::host::{Host, Unavailable};
 use crate::http::{Request, Response};
+use crate::introspect::{SIGNED, Told, introspect};
 use crate::limits;
 use crate::metadata;
 use crate::moment::Moment;
@@ -22,6 +23,8 @@ use crate::revoke;
 pub const TOKEN: &str = "/oauth/token";
 /// The revocation endpoint.
 pub const REVOKE: &str = "/oauth/revoke";
+/// The introspection endpoint.
+pub const INTROSPECT: &str = "/oauth/introspect";
 /// The key set.
 pub const JWKS: &str = "/.well-known/jwks.json";
 
@@ -30,6 +33,7 @@ pub const JWKS: &str = "/.well-known/jwks.json";
 enum Endpoint {
     Token,
     Revoke,
+    Introspect,
     Metadata,
     Keys,
     Alive,
@@ -45,6 +49,7 @@ impl Endpoint {
         match path {
             "oauth/token" => Some(Self::Token),
             "oauth/revoke" => Some(Self::Revoke),
+            "oauth/introspect" => Some(Self::Introspect),
             ".well-known/oauth-authorization-server" | ".well-known/openid-configuration" => {
                 Some(Self::Metadata)
             }
@@ -59,6 +64,7 @@ impl Endpoint {
         match self {
             Self::Token => "token",
             Self::Revoke => "revoke",
+            Self::Introspect => "introspect",
             Self::Metadata => "metadata",
             Self::Keys => "jwks",
             Self::Alive => "healthz",
@@ -69,7 +75,7 @@ impl Endpoint {
 
     fn takes(&self, method: &str) -> bool {
         match self {
-            Self::Token | Self::Revoke => method == "POST",
+            Self::Token | Self::Revoke | Self::Introspect => method == "POST",
             Self::Operator(command) => method == command.method(),
             Self::Metadata | Self::Keys | Self::Alive | Self::Ready => {
                 matches!(method, "GET" | "HEAD")
@@ -79,7 +85,7 @@ impl Endpoint {
 
     const fn methods(&self) -> &'static str {
         match self {
-            Self::Token | Self::Revoke => "POST, OPTIONS",
+            Self::Token | Self::Revoke | Self::Introspect => "POST, OPTIONS",
             Self::Operator(command) => command.method(),
             Self::Metadata | Self::Keys | Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
@@ -164,6 +170,21 @@ async fn route<H: Host>(
                 status: 200,
                 headers: vec![("cache-control", "no-store".to_owned())],
                 body: Vec::new(),
+            })
+        }
+        Endpoint::Introspect => {
+            let form = read_form(request)?;
+            let told = introspect(host, &zone, request, &form, moment, event).await?;
+            Ok(match told {
+                Told::Plain(told) => document(200, &told, "no-store"),
+                Told::Signed(jwt) => Response {
+                    status: 200,
+                    headers: vec![
+                        ("content-type", SIGNED.to_owned()),
+                        ("cache-control", "no-store".to_owned()),
+                    ],
+                    body: jwt.into_bytes(),
+                },
             })
         }
         Endpoint::Token => {

@@ -152,7 +152,8 @@ pub struct Batch {
     pub until: Option<Timestamp>,
     /// What must hold, all of it, checked in this order.
     pub expect: Vec<Expect>,
-    /// What is written: each record at most once.
+    /// What is written: each record at most once. A batch without writes asks whether its conditions
+    /// hold.
     pub write: Vec<Write>,
     /// What the index learns, at least once.
     pub index: Vec<Entry>,

@@ -42,6 +42,9 @@ pub const KEY_STALE_SECS: i64 = 24 * 3600;
 pub const KEY_LEAD_SECS: i64 = 600;
 /// Keys of a zone at once: the one that signs, those before it whose tokens are alive, the next.
 pub const ZONE_KEYS: usize = 16;
+/// Users, applications, rules and keys that are disabled at once, and as many that are cut off: with
+/// ids of the usual length they fit the snapshot's one record.
+pub const MEASURES: usize = 200;
 /// Seconds of difference allowed between an issuer's clock and ours.
 pub const LEEWAY_SECS: i64 = 30;
 /// Seconds a single-use claim is kept beyond the last instant its token could be accepted.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::active::{Active, Named};
-use crate::handle::{JWKS, REVOKE, TOKEN};
+use crate::handle::{INTROSPECT, JWKS, REVOKE, TOKEN};
 use crate::jwk::Algorithm;
 use crate::moment::Timestamp;
 
@@ -31,18 +31,21 @@ pub fn document(zone: &Active) -> Value {
             "none",
         ],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint": format!("{issuer}{INTROSPECT}"),
+        "introspection_endpoint_auth_methods_supported": PROVEN,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_signing_alg_values_supported": [zone.bundle.algorithm.name()],
         "revocation_endpoint": format!("{issuer}{REVOKE}"),
-        "revocation_endpoint_auth_methods_supported": [
-            "client_secret_basic",
-            "client_secret_post",
-            "private_key_jwt",
-        ],
+        "revocation_endpoint_auth_methods_supported": PROVEN,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [zone.bundle.algorithm.name()],
         "scopes_supported": scopes(zone),
     })
 }
+
+/// How a client proves itself where it must.
+const PROVEN: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 
 fn scopes(zone: &Active) -> Vec<&String> {
     let mut scopes: Vec<&String> =

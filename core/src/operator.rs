@@ -19,6 +19,7 @@ use crate::jwt::{self, Unverified, Verdict};
 use crate::keys::{Rotation, rotate};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
+use crate::principals::{self, Measure, Whom};
 use crate::publish;
 use crate::refusal::{Failure, Reason, Refusal};
 
@@ -43,6 +44,8 @@ pub enum Command {
     Activate,
     /// `POST /operator/keys`: rotates the signing key.
     Keys,
+    /// `POST /operator/principals`: disables, enables or cuts off.
+    Principals,
 }
 
 impl Command {
@@ -53,6 +56,7 @@ impl Command {
             "zone" => Some(Self::Zone),
             "activate" => Some(Self::Activate),
             "keys" => Some(Self::Keys),
+            "principals" => Some(Self::Principals),
             other => {
                 let (bundle, part) = other.strip_prefix("bundles/")?.split_once('/')?;
                 let part: usize = part.parse().ok()?;
@@ -72,6 +76,7 @@ impl Command {
             Self::Part { .. } => "operator_bundle",
             Self::Activate => "operator_activate",
             Self::Keys => "operator_keys",
+            Self::Principals => "operator_principals",
         }
     }
 
@@ -81,7 +86,7 @@ impl Command {
         match self {
             Self::Zone => "GET",
             Self::Part { .. } => "PUT",
-            Self::Activate | Self::Keys => "POST",
+            Self::Activate | Self::Keys | Self::Principals => "POST",
         }
     }
 }
@@ -157,6 +162,13 @@ impl Step {
         Self { method: "POST", path: format!("/{PREFIX}keys"), body }
     }
 
+    /// Disables, enables or cuts off.
+    #[must_use]
+    pub fn measure(measure: Measure, whom: &Whom) -> Self {
+        let body = json!({ "measure": measure, "whom": whom }).to_string().into_bytes();
+        Self { method: "POST", path: format!("/{PREFIX}principals"), body }
+    }
+
     /// Stores a bundle, part by part, and then activates it.
     #[must_use]
     pub fn publication(bundle: &[u8]) -> Vec<Self> {
@@ -223,6 +235,17 @@ pub async fn answer<H: Host>(
             event.seq = Some(snapshot.seq);
             Ok(json!({ "bundle": name, "seq": snapshot.seq }))
         }
+        Command::Principals => {
+            let Principals { measure, whom } = body(request)?;
+            if whom.id().is_empty() || whom.id().len() > limits::SUBJECT_BYTES {
+                return Err(refuse(Reason::ParameterBad, "the id is empty or too long").into());
+            }
+            let snapshot = principals::take(host, zone, measure, &whom, moment).await?;
+            event.seq = Some(snapshot.seq);
+            let taken = json!({ "measure": measure, "whom": whom, "seq": snapshot.seq });
+            event.detail = Some(taken.to_string());
+            Ok(taken)
+        }
         Command::Keys => {
             let Keys { rotation } = body(request)?;
             let active = active::zone(host, deployment, moment.now).await?;
@@ -249,6 +272,13 @@ struct Activate {
 #[serde(deny_unknown_fields)]
 struct Keys {
     rotation: Rotation,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Principals {
+    measure: Measure,
+    whom: Whom,
 }
 
 fn body<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T, Refusal> {

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::active::{Active, Named};
 use crate::bundle::TokenType;
 use crate::host::Host;
-use crate::identity::{Identity, Principal, Source};
+use crate::identity::{self, Identity, Principal, Source};
 use crate::jwt::{self, Unverified, Verdict};
 use crate::moment::Timestamp;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::secret::Secret;
 
 /// The header's `typ` (RFC 9068 §2.1).
 pub const TYP: &str = "at+jwt";
@@ -229,6 +230,25 @@ pub async fn verify<H: Host>(
         proof,
         source: Source::Own(Box::new(own)),
     })
+}
+
+/// The claims of a token of ours, whoever shows it: verified, unexpired, cut off by nothing. Whether it
+/// was revoked or its session ended, the strong store says.
+///
+/// # Errors
+///
+/// As [`verify`], and where the token is none of ours.
+pub async fn read<H: Host>(
+    host: &H,
+    zone: &Active,
+    token: &Secret,
+    now: Timestamp,
+) -> Result<OwnToken, Failure> {
+    let slot = Slot::Subject;
+    let parsed = identity::parse(slot, token)?;
+    let identity = verify(host, zone, slot, Some(TokenType::AccessToken), parsed, now).await?;
+    let own = identity.own().cloned();
+    own.ok_or_else(|| Refusal::proof(slot, Reason::IssuerUnknown, "not a token of ours").into())
 }
 
 /// What on a token's path is disabled or was cut off after it was decided (design §4).

@@ -6,17 +6,14 @@
 
 use crate::active::Active;
 use crate::ask;
-use crate::bundle::TokenType;
-use crate::client;
 use crate::event::Event;
 use crate::form::Form;
 use crate::host::Host;
 use crate::http::Request;
-use crate::identity;
 use crate::moment::Moment;
-use crate::own::{self, OwnToken};
+use crate::own;
 use crate::parties;
-use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::refusal::{Failure, Reason, Refusal};
 use crate::secret::Secret;
 use crate::session;
 
@@ -35,16 +32,8 @@ pub async fn revoke<H: Host>(
     event: &mut Event,
 ) -> Result<(), Failure> {
     let token = Secret::new(form.required("token")?);
-    let proof = ask::client_proof(request, form)?.ok_or_else(|| {
-        Refusal::proof(Slot::Client, Reason::ClientUnauthenticated, "revocation needs a client")
-    })?;
-    let client = client::verify(host, zone, &proof, moment.now).await?;
-    event.client = Some(client.application.clone());
-    if form.text("client_id").is_some_and(|id| id != client.application) {
-        let detail = format!("the proof is `{}`'s", client.application);
-        return Err(Refusal::proof(Slot::Client, Reason::ClientIdDiffers, detail).into());
-    }
-    let own = match read(host, zone, &token, moment).await {
+    let client = ask::authenticated(host, zone, request, form, moment.now, event).await?;
+    let own = match own::read(host, zone, &token, moment.now).await {
         Ok(own) => own,
         // §2.2: an invalid token does not cause an error; the record says what was wrong with it.
         Err(Failure::Refused(refusal)) => {
@@ -64,19 +53,4 @@ pub async fn revoke<H: Host>(
     session::revoke(host, zone, &own, &claims, moment).await?;
     event.revoked = Some(own.jti);
     Ok(())
-}
-
-/// The claims of a token of ours that is alive.
-async fn read<H: Host>(
-    host: &H,
-    zone: &Active,
-    token: &Secret,
-    moment: &Moment,
-) -> Result<OwnToken, Failure> {
-    let parsed = identity::parse(Slot::Subject, token)?;
-    let shown = Some(TokenType::AccessToken);
-    let identity = own::verify(host, zone, Slot::Subject, shown, parsed, moment.now).await?;
-    identity.own().cloned().ok_or_else(|| {
-        Refusal::proof(Slot::Subject, Reason::IssuerUnknown, "not a token of ours").into()
-    })
 }

@@ -243,7 +243,7 @@ fn index(
 }
 
 /// Spends a single-use proof beside the session `by`, which lasts until `ends`.
-async fn spend<H: Host>(
+pub(crate) async fn spend<H: Host>(
     host: &H,
     zone: &Active,
     claim: &Claim,
@@ -274,6 +274,42 @@ async fn spend<H: Host>(
             let detail = "a single-use token was shown before";
             Err(Refusal::proof(claim.slot, Reason::Replayed, detail).into())
         }
+        Commit::Contended => Err(contended(&partition).into()),
+    }
+}
+
+/// Asks the strong store whether a token is alive: its session is open and not ended, and nothing on its
+/// path was revoked. One call, whatever the session's size; nothing is written.
+///
+/// # Errors
+///
+/// It is not alive, or the store does not say.
+pub async fn alive<H: Host>(
+    host: &H,
+    zone: &Active,
+    token: &OwnToken,
+    moment: &Moment,
+) -> Result<(), Failure> {
+    let mut expect = vec![
+        Expect::Live { key: OPENED.to_owned(), until: moment.now },
+        Expect::Absent(ENDED.to_owned()),
+    ];
+    let path = token.path.iter().map(|step| &step.jti);
+    expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
+    let (write, index) = (Vec::new(), Vec::new());
+    let (id, now) = (moment.id("alive"), moment.now);
+    let batch = Batch { id, now, until: None, expect, write, index };
+    let partition = partition(&zone.bundle.zone, &token.sid);
+    let refuse = |reason, detail: &str| Refusal::proof(Slot::Subject, reason, detail);
+    match commit(host, &partition, batch).await? {
+        Commit::Done => Ok(()),
+        Commit::Refused(key) if key == OPENED => {
+            Err(refuse(Reason::SessionOver, "the session is over").into())
+        }
+        Commit::Refused(key) if key == ENDED => {
+            Err(refuse(Reason::SessionEnded, "the session was ended").into())
+        }
+        Commit::Refused(key) => Err(refuse(Reason::HopRevoked, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
     }
 }

@@ -4,14 +4,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use writ_tests::running::Running;
+use writ_tests::running::{Running, target};
 use writ_tests::vector::{ClockNeed, Vector};
 use writ_tests::{Target, check};
 
+/// What an emulator between us and a target does not pass on. Cargo-lambda keeps one of two headers of a
+/// name; the platform joins them by a comma, which is no credential.
+const UNSENT: [(&str, &str); 1] = [("lambda", "client/A16-authorization-twice")];
+
 #[test]
 fn every_vector_holds_over_http() {
-    let vectors: Vec<Vector> =
-        Vector::all().into_iter().filter(|vector| vector.clock == ClockNeed::Running).collect();
+    let target = target();
+    let vectors: Vec<Vector> = Vector::all()
+        .into_iter()
+        .filter(|vector| vector.clock == ClockNeed::Running)
+        .filter(|vector| !UNSENT.contains(&(&*target, &*vector.name)))
+        .collect();
     let mut services: BTreeMap<String, Running> = BTreeMap::new();
     for vector in &vectors {
         services.entry(vector.zone.clone()).or_insert_with(|| Running::start(&vector.zone));

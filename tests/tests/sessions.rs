@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use writ_core::active::{Named, Snapshot};
+use writ_core::active::{CutOff, Named, Snapshot};
 use writ_core::host::{Batch, Host, Record, Write};
 use writ_core::moment::Timestamp;
 use writ_core::{publish, session};
@@ -213,7 +213,8 @@ fn x11_a_cut_off_kills_what_was_decided_before_and_nothing_after() {
     assert_eq!(use_it(&before, BEGINNING), 200);
     change(&world, BEGINNING, "cut", |snapshot| {
         let seq = snapshot.seq.saturating_add(1);
-        snapshot.cut_offs.insert(Named::application("assistant"), seq);
+        let cut_off = CutOff { seq, at: Timestamp(BEGINNING) };
+        snapshot.cut_offs.insert(Named::application("assistant"), cut_off);
     });
     let later = BEGINNING + 5;
     assert_eq!(use_it(&before, later), 400);

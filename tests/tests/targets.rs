@@ -112,18 +112,22 @@ fn x12_no_exchange_that_begins_after_a_revocation_succeeds() {
         let token = session_token(&running);
         let request = further(&token);
         let (revoked, begun) = (AtomicBool::new(false), Barrier::new(5));
+        let issued = AtomicBool::new(false);
         let outcomes: Vec<(bool, u16)> = std::thread::scope(|scope| {
             let racers: Vec<_> = (0..4)
                 .map(|number| {
                     let authority = &running.instances[number % 2];
                     let (request, revoked, begun) = (&request, &revoked, &begun);
+                    let issued = &issued;
                     scope.spawn(move || {
                         begun.wait();
                         let mut outcomes = Vec::new();
                         let mut after = 0;
                         while after < 3 {
                             let late = revoked.load(Ordering::SeqCst);
-                            outcomes.push((late, send(authority, request).unwrap().status));
+                            let status = send(authority, request).unwrap().status;
+                            issued.fetch_or(status == 200, Ordering::SeqCst);
+                            outcomes.push((late, status));
                             after += usize::from(late);
                         }
                         outcomes
@@ -131,7 +135,10 @@ fn x12_no_exchange_that_begins_after_a_revocation_succeeds() {
                 })
                 .collect();
             begun.wait();
-            std::thread::sleep(Duration::from_millis(50));
+            // In the middle of something, however fast the target is.
+            while !issued.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let fields = as_assistant(&[("token", &token)]);
             let answer = running.send(&Request { path: "/oauth/revoke".to_owned(), ..fields });
             assert_eq!(answer.status, 200);

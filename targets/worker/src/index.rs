@@ -20,6 +20,7 @@ pub(crate) struct Index {
 
 impl DurableObject for Index {
     fn new(state: State, _: Env) -> Self {
+        crate::hush();
         Self { sql: Sql::new(&state) }
     }
 

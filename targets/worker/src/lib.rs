@@ -7,6 +7,8 @@
 //! The target is longer than the other ones because two sides of a call are here: the Worker that
 //! asks, and the Durable Object (`partition.rs`, `index.rs`) that is asked.
 
+use std::sync::Once;
+
 use js_sys::futures::{JsFuture, future_to_promise};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Context, Env, Error, ScheduleContext, ScheduledEvent, event};
@@ -33,6 +35,7 @@ async fn fetch(
     env: Env,
     context: Context,
 ) -> Result<web_sys::Response, Error> {
+    hush();
     // The answer is the platform's to wait for, and not only the client's: what was begun comes to
     // its end after a client hangs up.
     let answer = future_to_promise(std::panic::AssertUnwindSafe(async move {
@@ -46,6 +49,7 @@ async fn fetch(
 /// deployment is seen at the first request instead of here.
 #[event(scheduled)]
 async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
+    hush();
     let Ok(host) = Edge::new(&env) else { return };
     if let Err(unavailable) = host.sweep().await {
         worker::console_warn!("the index was not swept: {}", unavailable.0);
@@ -53,16 +57,20 @@ async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
     http::check(&host).await;
 }
 
-/// Replaces the message of a panic by its place: what was being worked on may be a secret.
-#[event(start)]
-fn start() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        worker::console_error!("panicked at {place}");
-        // The runtime's part of the hook that was there before: it starts the module anew.
-        let state = js_sys::Reflect::get(&js_sys::global(), &JsValue::from("__worker_init_state"));
-        if let Ok(state) = state {
-            let _ = js_sys::Reflect::set(&state, &JsValue::from("criticalError"), &JsValue::TRUE);
-        }
-    }));
+/// Has a panic say its place and not its message: what was being worked on may be a secret.
+///
+/// Called wherever the platform enters, because the runtime's own hook must be there before.
+fn hush() {
+    static HUSHED: Once = Once::new();
+    HUSHED.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            worker::console_error!("panicked at {place}");
+            // What the runtime's own hook does besides: the module is started anew.
+            let name = JsValue::from("__worker_init_state");
+            if let Ok(state) = js_sys::Reflect::get(&js_sys::global(), &name) {
+                let _ = js_sys::Reflect::set(&state, &"criticalError".into(), &JsValue::TRUE);
+            }
+        }));
+    });
 }

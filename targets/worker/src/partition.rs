@@ -29,6 +29,7 @@ pub(crate) struct Partition {
 
 impl DurableObject for Partition {
     fn new(state: State, env: Env) -> Self {
+        crate::hush();
         let sql = Sql::new(&state);
         let shared = Shared {
             sql,
@@ -95,9 +96,10 @@ impl Shared {
                 self.sql.run("DELETE FROM record WHERE key = ?", &Values::default().text(key).0)?;
             }
             self.enter(batched)?;
+            let waits = !self.sql.run(WAITING, &Array::new())?.is_empty();
             let due = put.iter().map(|stored| stored.record.expires.0).min();
             self.wake(match due {
-                _ if !batched.index.is_empty() => moment::millis() + RETRY_MILLIS,
+                _ if waits => moment::millis() + RETRY_MILLIS,
                 Some(secs) => swept(secs),
                 None => f64::INFINITY,
             })?;
@@ -161,11 +163,10 @@ impl Shared {
         let fault = |error: JsValue| format!("{error:?}");
         let objects = self.objects.as_ref().map_err(|unavailable| unavailable.0.clone())?;
         loop {
-            let waiting = if self.exists().map_err(fault)? {
-                self.sql.run(WAITING, &Array::new()).map_err(fault)?
-            } else {
-                Vec::new()
-            };
+            if !self.exists().map_err(fault)? {
+                return Ok(());
+            }
+            let waiting = self.sql.run(WAITING, &Array::new()).map_err(fault)?;
             let Some(first) = waiting.first() else { break };
             let (id, part, entries) = (number(first, 0), text(first, 1), text(first, 2));
             objects.enter(&part, entries).await.map_err(|unavailable| unavailable.0)?;
@@ -260,7 +261,7 @@ const LAST_MILLIS: f64 = 8.64e15;
 const RECORD: &str =
     "CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, expires INTEGER NOT NULL,
     version INTEGER NOT NULL, batch TEXT NOT NULL, value BLOB NOT NULL) WITHOUT ROWID";
-const OUTBOX: &str = "CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT,
+const OUTBOX: &str = "CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY,
     part TEXT NOT NULL, entries TEXT NOT NULL)";
 const FIND: &str = "SELECT key, expires, version, batch, value FROM record WHERE key IN";
 const READ: &str = "SELECT key, expires, version, batch, value FROM record

@@ -1,6 +1,11 @@
 //! The Workers target in workerd: the store's contract on its Durable Objects, and what is its own.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -21,6 +26,7 @@ use contract::{NOW, Strong, batch, record, session};
 
 #[path = "../../contract.rs"]
 mod contract;
+mod measure;
 mod spoiled;
 
 /// The objects of a Worker that runs, and what goes with them when they are dropped.

@@ -2,6 +2,8 @@
 //! (`targets/worker/tests/faults.mjs`): no token without its record, and no fault where only a copy
 //! is missing.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use writ_core::http::Request;
 use writ_core::limits;
-use writ_tests::client::Answer;
+use writ_tests::client::{Answer, parts};
 use writ_tests::run::token_request;
 use writ_tests::running::Running;
 use writ_tests::target::{clock, get};
@@ -132,4 +134,25 @@ fn an_index_that_is_gone_stops_nothing() {
     let request = spoiled.once();
     assert_eq!(spoiled.status(&request), 200);
     assert_eq!(spoiled.status(&request), 400, "and single use is single use");
+}
+
+/// What was begun comes to its end when the client has hung up.
+#[test]
+fn a_client_that_hangs_up_leaves_the_whole_exchange() {
+    let mut spoiled = Spoiled::start();
+    // The keys of the issuer are looked for in KV first, which takes its time.
+    spoiled.spoil(json!({ "get": "slow" }));
+    spoiled.running.restart();
+    let request = spoiled.once();
+    let authority = &spoiled.running.instances[0];
+    let (head, body) = parts(authority, &request);
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.write_all(&[head.as_slice(), body].concat()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    drop(stream);
+    let allowed = || spoiled.running.events().iter().any(|event| event["outcome"] == "allow");
+    assert!(!allowed(), "it was still waiting");
+    assert!(super::within(15, allowed), "it has its event");
+    spoiled.spoil(json!({}));
+    assert_eq!(spoiled.status(&request), 400, "and its proof is spent");
 }

@@ -41,10 +41,7 @@ pub(super) fn lines(cast: &Cast) -> Vec<String> {
     );
     hint(
         "Change a rule or a policy in a copy of the zone, and see what it says:",
-        &[
-            "cp -r examples/zone my-zone".to_owned(),
-            "cargo run -- check --zone my-zone".to_owned(),
-        ],
+        &["cp -r examples/zone my-zone".to_owned(), "cargo run -- check --zone my-zone".to_owned()],
     );
     let up = "It stays up until Ctrl-C. What you send is shown here, as the record has it:";
     lines.insert(1, paint(STRONG, "Try it yourself"));

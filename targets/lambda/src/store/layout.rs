@@ -1,0 +1,178 @@
+//! How partitions lie in the table (docs/storage.md).
+//!
+//! The facts that commits condition on lie together in one item of their partition, so that however
+//! many of them a batch expects, one condition says it all. Every other record is an item of its own,
+//! because there is no bound to their number, and a hop carries its index entries as attributes.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use writ_core::encoding::{base64url, tagged_hash};
+use writ_core::host::{Entry, Kind, Listed, Partition, Record};
+use writ_core::moment::Timestamp;
+use writ_core::store::Stored;
+use writ_core::{active, session};
+
+/// An item as DynamoDB has it.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Where a record lies in its partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Beside the other facts, in the item of them all.
+    Facts,
+    /// In an item of its own.
+    Own(String),
+}
+
+impl Place {
+    pub(super) fn of(key: &str) -> Self {
+        if FACTS.iter().any(|fact| key.starts_with(fact)) {
+            Self::Facts
+        } else {
+            Self::Own(key.to_owned())
+        }
+    }
+
+    /// The sort key of the place's item.
+    pub(super) fn sort(&self) -> String {
+        match self {
+            Self::Facts => FACTS_ITEM.to_owned(),
+            Self::Own(key) => format!("{RECORDS}{key}"),
+        }
+    }
+
+    /// The records that the place's item holds. One whose attributes cannot be read is an error.
+    pub(super) fn records(&self, item: &Item) -> Option<Vec<Stored>> {
+        match self {
+            Self::Own(key) => Some(vec![stored(key, item)?]),
+            Self::Facts => {
+                let facts = item.iter().filter(|(key, _)| Self::of(key) == Self::Facts);
+                facts.map(|(key, fact)| stored(key, fact.as_m().ok()?)).collect()
+            }
+        }
+    }
+}
+
+/// Whether records whose key starts with `prefix` can lie beside the facts, and on their own.
+pub(super) fn places(prefix: &str) -> (bool, bool) {
+    let within = FACTS.iter().any(|fact| prefix.starts_with(fact));
+    (within || FACTS.iter().any(|fact| fact.starts_with(prefix)), !within)
+}
+
+/// The key of a partition's items. No zone's name holds a space, and no kind's.
+pub(super) fn partition(partition: &Partition) -> String {
+    format!("{} {} {}", partition.kind.name(), partition.zone, partition.id)
+}
+
+/// The key of a published copy's items.
+pub(super) fn copy(zone: &str, name: &str) -> String {
+    format!("copy {zone} {name}")
+}
+
+/// The two attributes that name an item.
+pub(super) fn key(partition: &str, sort: &str) -> Item {
+    HashMap::from([(PK.to_owned(), text(partition)), (SK.to_owned(), text(sort))])
+}
+
+/// The attributes of a record, beside what names its item.
+pub(super) fn attributes(record: &Record, version: u64, batch: &str) -> Item {
+    HashMap::from([
+        (VALUE.to_owned(), bytes(&record.value)),
+        (EXPIRES.to_owned(), number(record.expires.0)),
+        (VERSION.to_owned(), number(version)),
+        (BATCH.to_owned(), text(batch)),
+    ])
+}
+
+fn stored(key: &str, attributes: &Item) -> Option<Stored> {
+    let record = Record {
+        key: key.to_owned(),
+        value: attributes.get(VALUE)?.as_b().ok()?.as_ref().to_vec(),
+        expires: Timestamp(attributes.get(EXPIRES)?.as_n().ok()?.parse().ok()?),
+        version: attributes.get(VERSION)?.as_n().ok()?.parse().ok()?,
+    };
+    Some(Stored { record, batch: attributes.get(BATCH)?.as_s().ok()?.clone() })
+}
+
+/// The instant after which DynamoDB may sweep an item. Housekeeping, and a day late: whether a
+/// record is expired says the record, and a clock that is set forward must not unspend a proof.
+pub(super) fn sweep(kind: Kind, place: &Place, expires: Timestamp) -> Option<i64> {
+    // The facts of a zone stay; and a zone's other records, but for those that say until when.
+    if kind == Kind::Zone && (*place == Place::Facts || expires.0 > FAR) {
+        return None;
+    }
+    Some(expires.0.saturating_add(SWEEP_SECS).min(FAR))
+}
+
+/// As [`sweep`], of a published copy.
+pub(super) fn sweep_copy(expires: Timestamp) -> Option<i64> {
+    (expires.0 <= FAR).then(|| expires.0.saturating_add(SWEEP_SECS))
+}
+
+/// What an index looks up by: a name can be longer than a key may be.
+pub(super) fn looked_up(zone: &str, index: &str, name: &str) -> String {
+    let parts = [zone.as_bytes(), index.as_bytes(), name.as_bytes()];
+    base64url(&tagged_hash("index", &parts))
+}
+
+/// What an index sorts by: instant, session, key; and all that a listing says.
+pub(super) fn sorted(listed: &Listed) -> String {
+    format!("{:020} {} {}", listed.at.0, listed.session, listed.key)
+}
+
+/// The place of an entry of `partition` in its index.
+pub(super) fn entered(partition: &Partition, entry: &Entry) -> String {
+    let (session, key) = (partition.id.clone(), entry.key.clone());
+    sorted(&Listed { at: entry.at, session, key })
+}
+
+/// What an item of an index says.
+pub(super) fn listed(item: &Item) -> Option<Listed> {
+    Listed::from_cursor(item.get(AT)?.as_s().ok()?)
+}
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(super) fn bytes(value: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(value))
+}
+
+/// The attributes that name an item.
+pub(super) const PK: &str = "pk";
+pub(super) const SK: &str = "sk";
+/// A record's bytes, expiry, version, and the batch that wrote it.
+pub(super) const VALUE: &str = "v";
+pub(super) const EXPIRES: &str = "x";
+pub(super) const VERSION: &str = "n";
+pub(super) const BATCH: &str = "b";
+/// When DynamoDB may sweep the item.
+pub(super) const TTL: &str = "ttl";
+/// What every index sorts by.
+pub(super) const AT: &str = "at";
+/// The indexes. Each looks up by the attribute of its own name.
+pub(super) const INDEXES: [&str; 4] = ["record", "user", "application", "resource"];
+/// The sort key of the facts, and what those of other records and of entries begin with.
+const FACTS_ITEM: &str = "facts";
+pub(super) const RECORDS: &str = "record ";
+pub(super) const ENTRIES: &str = "entry ";
+
+/// The records that lie together: what a hop expects of its session, and a change of its zone.
+const FACTS: [&str; 6] = [
+    session::OPENED,
+    session::ENDED,
+    session::SPENT,
+    session::DENIALS,
+    session::REVOKED,
+    active::SNAPSHOT,
+];
+const SWEEP_SECS: i64 = 24 * 3600;
+/// The end of the year 9999, beyond which an expiry means never.
+const FAR: i64 = 253_402_300_799;

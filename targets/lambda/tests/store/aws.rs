@@ -1,0 +1,206 @@
+//! AWS on this machine, and what stands in front of it to make requests go wrong.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "test support: a panic is a failed test"
+)]
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use writ_lambda::aws;
+use writ_lambda::settings::Settings;
+use writ_lambda::store::Store;
+
+/// A way for a request to go wrong.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// The connection ends, and nothing was done.
+    Refused,
+    /// It is done, and the answer is lost.
+    Lost,
+    /// It is done so many milliseconds later.
+    Delay(u64),
+    /// An error of the service's own.
+    Broken,
+    /// A transaction meets another one on the same item.
+    Conflict,
+    /// A transaction meets a limit of one of its items.
+    Busy,
+    /// There are too many requests.
+    Throttled,
+    /// The same transaction is being made.
+    InProgress,
+}
+
+/// What goes wrong, and what was sent.
+#[derive(Default)]
+pub(crate) struct Faults {
+    next: Mutex<VecDeque<Fault>>,
+    always: Mutex<Option<Fault>>,
+    sent: Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+impl Faults {
+    /// The next requests go wrong in these ways, in turn.
+    pub(crate) fn next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.next.lock().unwrap().extend(faults);
+    }
+
+    /// Every request goes wrong.
+    pub(crate) fn always(&self, fault: Fault) {
+        *self.always.lock().unwrap() = Some(fault);
+    }
+
+    /// No request goes wrong any more.
+    pub(crate) fn stop(&self) {
+        *self.always.lock().unwrap() = None;
+    }
+
+    /// Operation and body of each request since the last look.
+    pub(crate) fn take(&self) -> Vec<(String, Vec<u8>)> {
+        std::mem::take(&mut self.sent.lock().unwrap())
+    }
+}
+
+/// One way into the AWS that all tests of this process share.
+pub(crate) struct Aws {
+    pub(crate) faults: Arc<Faults>,
+    settings: Settings,
+    /// One test at a time: moto is slow, and the store's time is short.
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Aws {
+    pub(crate) fn start() -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = Arc::new(Faults::default());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
+        let port = listener.local_addr().unwrap().port();
+        let (shared, behind) = (Arc::clone(&faults), moto());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (shared, behind) = (Arc::clone(&shared), behind.clone());
+                std::thread::spawn(move || pass(stream, &behind, &shared));
+            }
+        });
+        let settings = Settings::read(|name| {
+            let value = match name {
+                "WRIT_ZONE" => "one",
+                "WRIT_ISSUER" => "http://127.0.0.1:8787",
+                "WRIT_TABLE" => "writ",
+                "AWS_REGION" => "eu-central-1",
+                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "test",
+                "AWS_ENDPOINT_URL" => return Some(format!("http://127.0.0.1:{port}")),
+                "WRIT_WRAPPING_KEY" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        Self { faults, settings: settings.expect("settings"), _alone: alone }
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        aws::store(&self.settings)
+    }
+
+    /// The instant after which an item may be swept.
+    pub(crate) async fn ttl(&self, partition: &str, item: &str) -> Option<i64> {
+        let get = aws::dynamodb(&self.settings).get_item().table_name("writ");
+        let get = get.key("pk", AttributeValue::S(partition.into()));
+        let found = get.key("sk", AttributeValue::S(item.into())).send().await.unwrap();
+        let item = found.item.expect("the item is there");
+        item.get("ttl").map(|ttl| ttl.as_n().unwrap().parse().unwrap())
+    }
+}
+
+/// Where moto listens. It ends with this process, which holds its stdin.
+fn moto() -> String {
+    static MOTO: OnceLock<(String, Child)> = OnceLock::new();
+    let (authority, _) = MOTO.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let tools = root.join(".tools/lambda-python");
+        assert!(tools.join("stamp").exists(), "moto is not installed: run `tests/tools/lambda`");
+        let mut child = Command::new(tools.join("bin/python"))
+            .arg(root.join("tests/lambda/table.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).expect("a line");
+        let authority = line.trim().strip_prefix("http://").expect("moto starts");
+        (authority.to_owned(), child)
+    });
+    authority.clone()
+}
+
+/// Passes one request on, unless it is to go wrong.
+fn pass(mut client: TcpStream, behind: &str, faults: &Faults) -> Option<()> {
+    let mut reader = BufReader::new(client.try_clone().ok()?);
+    let (mut head, mut operation, mut length) = (String::new(), String::new(), 0_usize);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let (name, value) = line.trim().split_once(':').unwrap_or((line.trim(), ""));
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().ok()?,
+            "x-amz-target" => operation = value.trim().to_owned(),
+            "" => break,
+            _ => {}
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    faults.sent.lock().unwrap().push((operation, body.clone()));
+    let always = faults.always.lock().unwrap().clone();
+    let fault = faults.next.lock().unwrap().pop_front().or(always);
+    match &fault {
+        Some(Fault::Refused) => return None,
+        Some(Fault::Delay(millis)) => std::thread::sleep(Duration::from_millis(*millis)),
+        Some(Fault::Lost) | None => {}
+        Some(error) => return client.write_all(answer(error).as_bytes()).ok(),
+    }
+    let mut service = TcpStream::connect(behind).ok()?;
+    service.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).ok()?;
+    service.write_all(&body).ok()?;
+    let mut answer = Vec::new();
+    service.read_to_end(&mut answer).ok()?;
+    if matches!(fault, Some(Fault::Lost)) {
+        return None;
+    }
+    client.write_all(&answer).ok()
+}
+
+/// An answer in DynamoDB's words.
+fn answer(fault: &Fault) -> String {
+    let cancelled = |code: &str| {
+        format!(
+            r#"{{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"Transaction cancelled","CancellationReasons":[{{"Code":"None"}},{{"Code":"{code}","Message":"-"}}]}}"#
+        )
+    };
+    let error = |name: &str| format!(r#"{{"__type":"{name}","message":"-"}}"#);
+    let (status, body) = match fault {
+        Fault::Conflict => (400, cancelled("TransactionConflict")),
+        Fault::Busy => (400, cancelled("ProvisionedThroughputExceeded")),
+        Fault::Throttled => (400, error("com.amazon.coral.availability#ThrottlingException")),
+        Fault::InProgress => {
+            (400, error("com.amazonaws.dynamodb.v20120810#TransactionInProgressException"))
+        }
+        _ => (500, error("com.amazonaws.dynamodb.v20120810#InternalServerError")),
+    };
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} -\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}

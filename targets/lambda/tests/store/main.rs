@@ -1,0 +1,362 @@
+//! The DynamoDB store: the contract of every strong store, and what is its own, on moto's table.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed test panics")]
+
+use aws::{Aws, Fault};
+use contract::{NOW, Strong, batch, record, session};
+use serde_json::Value;
+use writ_core::host::{
+    Batch, Commit, Entry, Expect, Kind, Listing, Page, Partition, Record, Unavailable, Write,
+};
+use writ_core::limits;
+use writ_core::moment::Timestamp;
+use writ_lambda::store::Store;
+
+mod aws;
+#[path = "../../../../tests/contract.rs"]
+mod contract;
+
+impl Strong for Store {
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        self.commit(partition, batch).await
+    }
+
+    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
+        self.read(partition, prefix).await
+    }
+
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        self.list(zone, listing).await
+    }
+}
+
+fn put(key: &str, value: &str) -> Write {
+    Write::Put(record(key, value))
+}
+
+fn absent(key: &str) -> Expect {
+    Expect::Absent(key.into())
+}
+
+/// A batch as an exchange makes it: the session's first hop, or a further one at depth 8.
+fn hop(id: &str, first: bool, applications: usize) -> Batch {
+    let key = format!("hop/{id}");
+    let opened = if first {
+        absent("opened")
+    } else {
+        Expect::Live { key: "opened".into(), until: NOW.plus(60) }
+    };
+    let mut expect = vec![opened, absent("spent"), absent("ended")];
+    expect.extend((0..8).map(|hop| absent(&format!("revoked/{hop}"))));
+    let mut write = vec![put(&key, "{}")];
+    if first {
+        write.push(Write::PutIfAbsent(record("opened", "{}")));
+    }
+    let entry = |index, name: String| Entry {
+        index,
+        name,
+        at: NOW,
+        key: key.clone(),
+        expires: NOW.plus(3_600),
+    };
+    let mut index = vec![entry("record", "one".into()), entry("user", "user:x:y".into())];
+    index.push(entry("resource", "https://files.example/api".into()));
+    index.extend((0..applications).map(|n| entry("application", format!("agent-{n}"))));
+    Batch { index, ..batch(id, expect, write) }
+}
+
+/// On a thread of its own: without optimization, the SDK's futures and the contract's 64 at once are
+/// more than a test's usual stack holds.
+#[test]
+fn keeps_the_contract() {
+    let contract = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let aws = Aws::start();
+            contract::holds(&aws.store(), "first").await;
+            // The contract's records are items of their own; facts lie together.
+            facts_keep_the_contract(&aws.store()).await;
+        });
+    };
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(contract).unwrap();
+    thread.join().unwrap();
+}
+
+/// Conditions on records that lie together, and on both kinds in one batch.
+async fn facts_keep_the_contract(store: &Store) {
+    let place = session("one", "facts");
+    let commit = async |at: i64, batch: Batch| {
+        store.commit(&place, Batch { now: NOW.plus(at), ..batch }).await.unwrap()
+    };
+    let live = |until| vec![Expect::Live { key: "opened".into(), until: NOW.plus(until) }];
+    let short = Write::Put(Record { expires: NOW.plus(100), ..record("opened", "1") });
+    assert_eq!(commit(0, batch("o1", vec![absent("opened")], vec![short])).await, Commit::Done);
+    let again = Write::Put(Record { expires: NOW.plus(100), ..record("opened", "1") });
+    let refused = Commit::Refused("opened".into());
+    let second = batch("o2", vec![absent("opened")], vec![again.clone()]);
+    assert_eq!(commit(99, second.clone()).await, refused);
+    assert_eq!(commit(0, batch("o1", vec![absent("opened")], vec![again])).await, Commit::Done);
+    assert_eq!(commit(0, batch("l1", live(101), vec![put("hop/1", "")])).await, refused);
+    assert_eq!(commit(99, batch("l2", live(100), vec![put("hop/2", "")])).await, Commit::Done);
+    assert_eq!(commit(100, batch("l3", live(0), vec![put("hop/3", "")])).await, refused);
+    // Expired, it is absent, and counts from the beginning.
+    let late = Write::PutIfAbsent(record("opened", "2"));
+    assert_eq!(commit(100, batch("o3", vec![absent("opened")], vec![late])).await, Commit::Done);
+    let opened = store.read(&place, "opened").await.unwrap();
+    assert_eq!(opened, [Record { version: 1, ..record("opened", "2") }]);
+    // What is live is left as it is, and the rest of the batch is done.
+    let left = Write::PutIfAbsent(record("opened", "3"));
+    let joined = batch("j1", vec![], vec![put("hop/4", ""), left]);
+    assert_eq!(commit(100, joined).await, Commit::Done);
+    assert_eq!(store.read(&place, "opened").await.unwrap(), opened);
+    // A counter counts.
+    let below = |most| vec![Expect::Below { key: "denials".into(), version: most }];
+    for round in 1..=3 {
+        let id = format!("d{round}");
+        let denied =
+            batch(&id, below(3), vec![put(&format!("denied/{round}"), ""), put("denials", "")]);
+        assert_eq!(commit(0, denied).await, Commit::Done, "{round}");
+    }
+    let denied = batch("d4", below(3), vec![put("denied/4", ""), put("denials", "")]);
+    assert_eq!(commit(0, denied).await, Commit::Refused("denials".into()));
+    // What was revoked stops what rests on it, and is found by its prefix.
+    let revoked = batch("r1", vec![], vec![Write::PutIfAbsent(record("revoked/7", "{}"))]);
+    assert_eq!(commit(0, revoked).await, Commit::Done);
+    assert_eq!(commit(0, hop("h1", false, 1)).await, Commit::Refused("revoked/7".into()));
+    let keys = async |prefix| -> Vec<String> {
+        let found = store.read(&place, prefix).await.unwrap();
+        found.into_iter().map(|record| record.key).collect()
+    };
+    assert_eq!(keys("revoked/").await, ["revoked/7"]);
+    assert_eq!(keys("denied/").await, ["denied/1", "denied/2", "denied/3"]);
+    assert_eq!(keys("d").await, ["denials", "denied/1", "denied/2", "denied/3"]);
+    // A condition is named in the batch's order, wherever its record lies.
+    let order = vec![absent("hop/2"), absent("opened")];
+    assert_eq!(
+        commit(0, batch("x1", order.clone(), vec![])).await,
+        Commit::Refused("hop/2".into())
+    );
+    let reverse = order.into_iter().rev().collect();
+    assert_eq!(commit(0, batch("x2", reverse, vec![])).await, refused);
+    assert_eq!(
+        commit(0, batch("f", vec![], vec![Write::Forget("opened".into())])).await,
+        Commit::Done
+    );
+    assert_eq!(keys("opened").await, [""; 0]);
+    // A zone's snapshot, which changes under its version.
+    let zone = Partition { kind: Kind::Zone, id: String::new(), ..place.clone() };
+    for version in 0..3 {
+        let expect = vec![Expect::Version { key: "snapshot".into(), version }];
+        let id = format!("v{version}");
+        let never = Write::Put(Record { expires: Timestamp(i64::MAX), ..record("snapshot", &id) });
+        let change = batch(&id, expect, vec![never]);
+        assert_eq!(store.commit(&zone, change.clone()).await.unwrap(), Commit::Done);
+        assert_eq!(store.commit(&zone, change).await.unwrap(), Commit::Done, "found its own id");
+    }
+    assert_eq!(store.read(&zone, "snapshot").await.unwrap()[0].version, 3);
+}
+
+/// Of the budget: one transaction, and of two to four items, however deep the path is.
+#[tokio::test]
+async fn a_hop_is_one_transaction_of_few_items() {
+    let aws = Aws::start();
+    let place = session("one", "items");
+    for (name, batch, items) in [
+        ("the first hop", hop("1", true, 1), 2),
+        ("a further hop at depth 8", hop("2", false, 1), 2),
+        ("a second application on the chain", hop("3", false, 2), 3),
+        ("a third one", hop("4", false, 3), 4),
+    ] {
+        aws.faults.take();
+        assert_eq!(aws.store().commit(&place, batch).await.unwrap(), Commit::Done, "{name}");
+        let sent = aws.faults.take();
+        let [(target, body)] = sent.as_slice() else { panic!("{name}: {} requests", sent.len()) };
+        assert!(target.ends_with("TransactWriteItems"), "{name}: {target}");
+        let body: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(body["TransactItems"].as_array().unwrap().len(), items, "{name}");
+    }
+}
+
+/// A session that a reusable proof joins, and a denial after another one: DynamoDB says in its refusal
+/// what there is, so the second attempt is the last.
+#[tokio::test]
+async fn a_wrong_guess_costs_one_request() {
+    let aws = Aws::start();
+    let place = session("one", "joined");
+    for number in 0..3 {
+        let expect = vec![
+            Expect::LiveOrAbsent { key: "opened".into(), until: NOW.plus(60) },
+            absent("ended"),
+        ];
+        let opened = Write::PutIfAbsent(record("opened", "{}"));
+        let id = format!("h{number}");
+        let write = vec![put(&format!("hop/{number}"), "{}"), opened, put("denials", "")];
+        aws.faults.take();
+        let done = aws.store().commit(&place, batch(&id, expect, write)).await.unwrap();
+        assert_eq!(done, Commit::Done);
+        assert_eq!(aws.faults.take().len(), if number == 0 { 1 } else { 2 });
+    }
+    assert_eq!(aws.store().read(&place, "denials").await.unwrap()[0].version, 3);
+}
+
+/// Nothing is swept before the latest record in its item has expired.
+#[tokio::test]
+async fn a_sweep_never_comes_early() {
+    let aws = Aws::start();
+    let place = session("one", "swept");
+    let day = 24 * 3600;
+    let fact = |key: &str, secs| Write::Put(Record { expires: NOW.plus(secs), ..record(key, "") });
+    for (id, key, secs, latest) in [
+        ("1", "opened", 100, 100),
+        ("2", "revoked/1", 900, 900),
+        ("3", "revoked/2", 200, 900),
+        ("4", "spent", 900, 900),
+        ("5", "ended", 1_000, 1_000),
+    ] {
+        let written = batch(id, vec![], vec![fact(key, secs)]);
+        assert_eq!(aws.store().commit(&place, written).await.unwrap(), Commit::Done);
+        let swept = aws.ttl("session one swept", "facts").await;
+        assert_eq!(swept, Some(NOW.0 + latest + day), "{key}");
+    }
+    let written = batch("6", vec![], vec![fact("hop/1", 50)]);
+    aws.store().commit(&place, written).await.unwrap();
+    assert_eq!(aws.ttl("session one swept", "record hop/1").await, Some(NOW.0 + 50 + day));
+    // What a zone keeps does not end.
+    let zone = Partition { kind: Kind::Zone, ..place };
+    let never = |key: &str| Write::Put(Record { expires: Timestamp(i64::MAX), ..record(key, "") });
+    let written = batch("7", vec![], vec![never("snapshot"), never("key/1"), fact("key/2", 50)]);
+    aws.store().commit(&zone, written).await.unwrap();
+    for (item, ttl) in
+        [("facts", None), ("record key/1", None), ("record key/2", Some(NOW.0 + 50 + day))]
+    {
+        assert_eq!(aws.ttl("zone one swept", item).await, ttl, "{item}");
+    }
+}
+
+#[tokio::test]
+async fn copies_are_whole_or_missing() {
+    let aws = Aws::start();
+    let store = aws.store();
+    let expires = NOW.plus(1_000_000_000);
+    assert_eq!(store.published("one", "a").await.unwrap(), None);
+    for length in [0, 1, 300 * 1024, 300 * 1024 + 1, 900 * 1024, 5] {
+        let bytes: Vec<u8> = (0..length).map(|n: usize| n.to_be_bytes()[7]).collect();
+        store.publish("one", "a", &bytes, expires).await.unwrap();
+        assert_eq!(store.published("one", "a").await.unwrap(), Some(bytes), "{length}");
+    }
+    // Too large for one look-up: whoever asks reads the store.
+    store.publish("one", "b", &vec![0; 900 * 1024 + 1], expires).await.unwrap();
+    assert_eq!(store.published("one", "b").await.unwrap(), None);
+    assert_eq!(store.published("two", "a").await.unwrap(), None, "S07");
+}
+
+/// A subject may be longer than DynamoDB's keys are.
+#[tokio::test]
+async fn the_longest_name_is_found_by_its_index() {
+    let aws = Aws::start();
+    let store = aws.store();
+    let name = "x".repeat(limits::SUBJECT_BYTES * 2);
+    let mut written = batch("1", vec![], vec![put("hop/1", "")]);
+    let entry = Entry {
+        index: "user",
+        name: name.clone(),
+        at: NOW,
+        key: "hop/1".into(),
+        expires: NOW.plus(1),
+    };
+    written.index = vec![entry.clone()];
+    store.commit(&session("one", "long"), written.clone()).await.unwrap();
+    let listing = Listing { index: "user".into(), name, from: NOW, after: None, limit: 9 };
+    assert_eq!(store.list("one", &listing).await.unwrap().entries.len(), 1);
+    written.index = vec![Entry { index: "shoe-size", ..entry }];
+    assert!(store.commit(&session("one", "other"), written).await.is_err());
+}
+
+/// What was decided too long ago is not sent any more, and what is answered too late is not known.
+#[tokio::test]
+async fn a_batch_that_comes_too_late_is_not_done() {
+    let aws = Aws::start();
+    let (store, place) = (aws.store(), session("one", "late"));
+    let timed = |id: &str, until: i64| Batch {
+        until: Some(Timestamp(until)),
+        ..batch(id, vec![], vec![put("a", id)])
+    };
+    let now = writ_process::moment::now().0;
+    assert!(store.commit(&place, timed("late", now - 1)).await.is_err());
+    assert!(store.read(&place, "").await.unwrap().is_empty());
+    assert!(store.commit(&place, timed("in time", now + 60)).await.is_ok());
+    aws.faults.next([Fault::Delay(2_100)]);
+    let now = writ_process::moment::now().0;
+    assert!(store.commit(&place, timed("slow", now + 1)).await.is_err());
+}
+
+/// Others at work on the same items are waited out: no replay, and no 503 at once.
+#[tokio::test]
+async fn a_conflict_is_contention_and_is_tried_again() {
+    let aws = Aws::start();
+    let store = aws.store();
+    for (number, fault) in
+        [Fault::Conflict, Fault::Busy, Fault::Throttled, Fault::InProgress].into_iter().enumerate()
+    {
+        let place = session("one", &format!("conflict-{number}"));
+        aws.faults.next([fault.clone(), fault.clone(), fault.clone()]);
+        aws.faults.take();
+        let opening = hop("1", true, 1);
+        assert_eq!(store.commit(&place, opening).await.unwrap(), Commit::Done, "{fault:?}");
+        assert_eq!(aws.faults.take().len(), 4, "{fault:?}");
+    }
+    // It has an end, within the time of one call.
+    let began = tokio::time::Instant::now();
+    aws.faults.always(Fault::Conflict);
+    let place = session("one", "conflict-for-ever");
+    assert_eq!(store.commit(&place, hop("1", true, 1)).await.unwrap(), Commit::Contended);
+    assert!(began.elapsed().as_secs() < limits::STORE_SECS);
+    assert!(aws.faults.take().len() > 5);
+    aws.faults.stop();
+    assert!(store.read(&place, "").await.unwrap().is_empty(), "nothing is written");
+    // A read waits as well.
+    aws.faults.next([Fault::Throttled, Fault::Throttled]);
+    assert!(store.read(&place, "snapshot").await.unwrap().is_empty());
+}
+
+/// An answer that is lost is no replay: shown once more, the batch finds its own id.
+#[tokio::test]
+async fn a_lost_answer_is_no_replay() {
+    let aws = Aws::start();
+    let store = aws.store();
+    for (name, first) in [("opened", true), ("extended", false)] {
+        let place = session("one", &format!("lost-{name}"));
+        if !first {
+            store.commit(&place, hop("0", true, 1)).await.unwrap();
+        }
+        aws.faults.next([Fault::Lost]);
+        assert!(store.commit(&place, hop("1", first, 2)).await.is_err(), "{name}");
+        assert_eq!(store.commit(&place, hop("1", first, 2)).await.unwrap(), Commit::Done, "{name}");
+        if first {
+            let other = store.commit(&place, hop("2", true, 1)).await.unwrap();
+            assert_eq!(other, Commit::Refused("opened".into()), "another batch is a replay");
+        }
+        assert_eq!(store.read(&place, "hop/1").await.unwrap()[0].version, 1);
+    }
+}
+
+/// Unknown is unavailable, and in time.
+#[tokio::test]
+async fn what_goes_wrong_is_unavailable() {
+    let aws = Aws::start();
+    let (store, place) = (aws.store(), session("one", "wrong"));
+    for fault in [Fault::Refused, Fault::Broken, Fault::Lost, Fault::Delay(10_000)] {
+        let began = tokio::time::Instant::now();
+        aws.faults.next([fault.clone()]);
+        let id = format!("{fault:?}");
+        assert!(store.commit(&place, batch(&id, vec![], vec![put(&id, "")])).await.is_err());
+        aws.faults.next([fault.clone()]);
+        assert!(store.read(&place, "snapshot").await.is_err(), "{fault:?}");
+        assert!(began.elapsed().as_secs() < 2 * limits::STORE_SECS, "{fault:?}");
+    }
+    let listing =
+        Listing { index: "user".into(), name: "u".into(), from: NOW, after: None, limit: 1 };
+    aws.faults.always(Fault::Refused);
+    assert!(store.list("one", &listing).await.is_err());
+    assert!(store.publish("one", "a", b"", NOW).await.is_err());
+    assert!(store.published("one", "a").await.is_err());
+}
