@@ -21,7 +21,7 @@ pub(crate) fn of(row: &str) -> Option<Bytes> {
     let files: &[&str] = match row {
         "native" => &["target/release/writ"],
         "worker" => &["target/worker/index.js", "target/worker/index_bg.wasm"],
-        "spin" | "spin-redis" => &["target/wasm32-wasip2/edge/writ_spin.wasm"],
+        "spin" | "spin-redis" => &["target/wasm32-wasip2/spin/writ_spin.wasm"],
         "lambda" => &["target/release/writ-lambda"],
         _ => return None,
     };
