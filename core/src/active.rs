@@ -15,7 +15,7 @@ use crate::host::{Host, Kind, Partition, Unavailable};
 use crate::jwk::{Algorithm, PublicKey};
 use crate::limits;
 use crate::moment::Timestamp;
-use crate::policy::Policies;
+use crate::policy::{self, Policies};
 
 /// All that is read of a zone besides its bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -147,6 +147,17 @@ impl Active {
             let first = faults.first().map(ToString::to_string).unwrap_or_default();
             Unavailable(format!("bundle `{name}` does not compile: {first}"))
         })?;
+        Ok(Self::with(snapshot, as_of, name, bundle, policies))
+    }
+
+    /// A bundle for use under `snapshot`, with its policies.
+    fn with(
+        snapshot: Snapshot,
+        as_of: Timestamp,
+        name: String,
+        bundle: Bundle,
+        policies: Policies,
+    ) -> Self {
         let mut rules: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (id, rule) in &bundle.rules {
             rules.entry(rule.issuer.clone()).or_default().push(id.clone());
@@ -157,7 +168,7 @@ impl Active {
                 issuers.entry(iss.clone()).or_default().push(row.clone());
             }
         }
-        Ok(Self {
+        Self {
             issuers: Arc::new(issuers),
             snapshot,
             as_of,
@@ -165,7 +176,7 @@ impl Active {
             bundle: Arc::new(bundle),
             policies: Arc::new(policies),
             rules: Arc::new(rules),
-        })
+        }
     }
 
     fn under(&self, snapshot: Snapshot, as_of: Timestamp) -> Self {
@@ -274,7 +285,8 @@ async fn read<H: Host>(
                     "bundle `{bundle}` is of zone `{zone}` at `{issuer}`, not of this deployment"
                 )));
             }
-            Ok(Arc::new(Active::new(snapshot, now, bundle, document)?))
+            let policies = policy::encoded::load(host, &bundle, &document).await?;
+            Ok(Arc::new(Active::with(snapshot, now, bundle, document, policies)))
         }
     }
 }
@@ -294,24 +306,34 @@ pub async fn snapshot<H: Host>(host: &H, name: &str) -> Result<(Snapshot, u64), 
     Ok((snapshot, record.version))
 }
 
-/// The bundle `name`: the nearest copy that has this very name, or what the zone's partition holds.
+/// The bundle `name`.
 async fn stored_bundle<H: Host>(host: &H, zone: &str, name: &str) -> Result<Bundle, Unavailable> {
-    let fault = |what: &str| Unavailable(format!("bundle `{name}` of zone `{zone}`: {what}"));
+    let bytes = stored(host, zone, name).await?;
+    Bundle::from_bytes(&bytes)
+        .map_err(|error| Unavailable(format!("bundle `{name}` of zone `{zone}`: {error}")))
+}
+
+/// The bytes with the SHA-256 `name`: the nearest copy that has this very name, or what the zone's
+/// partition holds.
+pub(crate) async fn stored<H: Host>(
+    host: &H,
+    zone: &str,
+    name: &str,
+) -> Result<Vec<u8>, Unavailable> {
     let copy = format!("bundle/{name}");
     let near = host.published(zone, &copy).await.ok().flatten();
-    let bytes = match near.filter(|bytes| Bundle::name(bytes) == name) {
-        Some(bytes) => bytes,
-        None => {
-            let bytes = bundle_bytes(host, zone, name).await?;
-            if Bundle::name(&bytes) != name {
-                return Err(fault("its bytes do not have that SHA-256"));
-            }
-            // Where the copy cannot be written, the next instance reads the partition too.
-            let _ = host.publish(zone, &copy, &bytes, Timestamp(i64::MAX)).await;
-            bytes
-        }
-    };
-    Bundle::from_bytes(&bytes).map_err(|error| fault(&error.to_string()))
+    if let Some(bytes) = near.filter(|bytes| Bundle::name(bytes) == name) {
+        return Ok(bytes);
+    }
+    let bytes = bundle_bytes(host, zone, name).await?;
+    if Bundle::name(&bytes) != name {
+        return Err(Unavailable(format!(
+            "bundle `{name}` of zone `{zone}`: its bytes do not have that SHA-256"
+        )));
+    }
+    // Where the copy cannot be written, the next instance reads the partition too.
+    let _ = host.publish(zone, &copy, &bytes, Timestamp(i64::MAX)).await;
+    Ok(bytes)
 }
 
 /// The parts of a bundle that the zone's partition holds, put together; unchecked.

@@ -1,7 +1,8 @@
 //! Writ's HTTP: every path, method, header and error body of every target is here, so that no
 //! target can drift.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::active::{self, Active};
 use crate::ask::Ask;
@@ -227,29 +228,37 @@ fn read_form(request: &Request) -> Result<Form, Refusal> {
     Form::parse(&request.body)
 }
 
-fn document(status: u16, body: &Value, cache: &str) -> Response {
+fn document(status: u16, body: &impl Serialize, cache: &str) -> Response {
     Response {
         status,
         headers: vec![
             ("content-type", "application/json".to_owned()),
             ("cache-control", cache.to_owned()),
         ],
-        body: body.to_string().into_bytes(),
+        // Strings, numbers and their maps always have a JSON form.
+        body: serde_json::to_vec(body).unwrap_or_default(),
     }
 }
 
 fn success(issued: &Issued) -> Response {
-    let mut body = Map::new();
-    body.insert("access_token".into(), issued.token.clone().into());
-    if let Some(issued_type) = issued.issued_token_type {
-        body.insert("issued_token_type".into(), issued_type.urn().into());
+    #[derive(Serialize)]
+    struct Body<'a> {
+        access_token: &'a str,
+        expires_in: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        issued_token_type: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<&'a str>,
+        token_type: &'static str,
     }
-    body.insert("token_type".into(), "Bearer".into());
-    body.insert("expires_in".into(), issued.expires_in.into());
-    if let Some(scope) = &issued.scope {
-        body.insert("scope".into(), scope.clone().into());
-    }
-    document(200, &Value::Object(body), "no-store")
+    let body = Body {
+        access_token: &issued.token,
+        expires_in: issued.expires_in,
+        issued_token_type: issued.issued_token_type.map(|token_type| token_type.urn()),
+        scope: issued.scope.as_deref(),
+        token_type: "Bearer",
+    };
+    document(200, &body, "no-store")
 }
 
 fn preflight(endpoint: &Endpoint) -> Response {

@@ -86,7 +86,7 @@ pub struct PublicKey {
 }
 
 /// The numbers of a public key, big-endian.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Material {
     /// RSA: modulus of 2048 to 8192 bits without leading zeros, odd exponent above 2.
     Rsa {

@@ -6,6 +6,7 @@
 
 mod bounds;
 mod compile;
+pub(crate) mod encoded;
 mod schema;
 mod tasks;
 

@@ -11,7 +11,7 @@ use crate::jwt;
 use crate::keys::{self, Rotation};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
-use crate::policy::Policies;
+use crate::policy::{Policies, encoded};
 
 /// What a zone keeps does not expire.
 pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -48,9 +48,12 @@ pub async fn activate<H: Host>(
     if now.bundle.as_ref() == Some(&name) {
         // The process may have died between the change and its statement.
         state(host, bundle, &name, &now, moment).await?;
+        // And the program that made the encoded form may have been another version.
+        encoded::keep(host, &name, bundle, moment).await;
         return Ok(now);
     }
     store(host, zone, &name, &bytes, moment).await?;
+    encoded::keep(host, &name, bundle, moment).await;
     let snapshot = change(host, zone, moment, "activate", |snapshot| {
         snapshot.bundle = Some(name.clone());
         snapshot.longest_secs = snapshot.longest_secs.max(bundle.session_secs);
@@ -62,7 +65,7 @@ pub async fn activate<H: Host>(
 }
 
 /// Stores a bundle's parts. Equal names have equal parts, so writing them again changes nothing.
-async fn store<H: Host>(
+pub(crate) async fn store<H: Host>(
     host: &H,
     zone: &str,
     name: &str,

@@ -211,10 +211,14 @@ fn kept_until(end: Timestamp) -> Timestamp {
 }
 
 fn record(key: String, value: &impl Serialize, expires: Timestamp) -> Result<Record, Unavailable> {
-    let value = serde_json::to_vec(value)
+    let mut json = Vec::with_capacity(ORDINARY_BYTES);
+    serde_json::to_writer(&mut json, value)
         .map_err(|error| Unavailable(format!("record `{key}` has no JSON form: {error}")))?;
-    Ok(Record { key, value, expires, version: 0 })
+    Ok(Record { key, value: json, expires, version: 0 })
 }
+
+/// Bytes that an ordinary record does not exceed.
+const ORDINARY_BYTES: usize = 1_024;
 
 fn index(
     grant: &Grant,

@@ -64,8 +64,22 @@ impl Policies {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let types = entity_types().map_err(whole)?;
-        let entities = entities(bundle, &types, &schema).map_err(whole)?;
+        let policies = named.into_values().map(|named| named.policy);
+        let compiled = Self::of(bundle, schema, policies).map_err(whole)?;
+        let entities = compiled.entities.values().cloned();
+        Entities::from_entities(entities, Some(&compiled.schema))
+            .map_err(|error| whole(error.to_string()))?;
+        Ok(compiled)
+    }
+
+    /// Indexes policies that were validated before, against the schema that they were validated with.
+    pub(super) fn of(
+        bundle: &Bundle,
+        schema: Schema,
+        policies: impl Iterator<Item = Policy>,
+    ) -> Result<Self, String> {
+        let types = entity_types()?;
+        let entities = entities(bundle, &types)?;
         Ok(Self {
             action: EntityUid::from_type_name_and_id(types.action, EntityId::new(schema::ACTION)),
             schema,
@@ -73,8 +87,19 @@ impl Policies {
             application: types.application,
             resource: types.resource,
             entities,
-            index: Index::new(named.into_values().map(|named| named.policy)),
+            index: Index::new(policies),
         })
+    }
+
+    /// Every policy, as one set.
+    #[cfg(feature = "encoded")]
+    pub(super) fn all(&self) -> PolicySet {
+        let mut set = PolicySet::new();
+        for policy in self.index.buckets.values().flatten() {
+            // Names are unique in a bundle, so none is refused.
+            let _ = set.add(policy.clone());
+        }
+        set
     }
 
     /// How many policies there are, and how many of them apply to any principal and any resource:
@@ -210,12 +235,8 @@ fn entity_types() -> Result<Types, String> {
     })
 }
 
-/// The entities that every request draws from, validated once, here.
-fn entities(
-    bundle: &Bundle,
-    types: &Types,
-    schema: &Schema,
-) -> Result<HashMap<EntityUid, Entity>, String> {
+/// The entities that every request draws from.
+fn entities(bundle: &Bundle, types: &Types) -> Result<HashMap<EntityUid, Entity>, String> {
     let uid = |kind: &EntityTypeName, id: &str| {
         EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
     };
@@ -245,7 +266,6 @@ fn entities(
         });
         made.push(entity(uid(&types.resource, id), attributes.into_iter().chain(owner))?);
     }
-    Entities::from_entities(made.clone(), Some(schema)).map_err(|error| error.to_string())?;
     Ok(made.into_iter().map(|entity| (entity.uid(), entity)).collect())
 }
 

@@ -4,6 +4,8 @@
 //! A user's token that a key of ES256 (or RS256) signed is exchanged by an application with a
 //! secret, for a token with `act`, under ten policies, recorded durably in SQLite. Sixty-four
 //! exchanges are under way at once, as in a busy server; HTTP is not in it.
+//!
+//! `cargo bench -p writ -- ES256` does nothing but exchanges, 16,384 of them: for a profiler.
 
 #![expect(
     clippy::unwrap_used,
@@ -54,6 +56,12 @@ const AT_ONCE: usize = 64;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        let only = std::env::args().nth(1).and_then(|name| Algorithm::from_name(&name));
+        if let Some(algorithm) = only {
+            let bench = Bench::new(algorithm).await;
+            println!("{:.1} us", measure(2_341, AT_ONCE, || bench.whole()).await);
+            return;
+        }
         println!("CPU time of one native exchange, in microseconds (median of 7 rounds)\n");
         println!(
             "| subject | total | parse | client | verify | decide | sign | commit | record | rest |"

@@ -9,7 +9,7 @@ use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
-use writ_process::crypto::{self, WrappingKey};
+use writ_process::crypto::{KnownKeys, WrappingKey};
 use writ_process::fetch::Fetcher;
 use writ_process::keys::Keys;
 use writ_process::moment;
@@ -24,6 +24,8 @@ pub struct Instance {
     events: Events,
     fetcher: Fetcher,
     memory: Memory,
+    /// Public keys that verified before.
+    known: KnownKeys,
 }
 
 impl Instance {
@@ -36,6 +38,7 @@ impl Instance {
             events,
             fetcher: Fetcher::default(),
             memory: Memory::default(),
+            known: KnownKeys::default(),
         })
     }
 
@@ -118,7 +121,7 @@ impl Host for Native {
         message: &[u8],
         signature: &[u8],
     ) -> Result<bool, Unavailable> {
-        Ok(crypto::verify(algorithm, key, message, signature))
+        Ok(self.instance.known.verify(algorithm, key, message, signature))
     }
 
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {

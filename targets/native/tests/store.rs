@@ -176,6 +176,39 @@ async fn index_entries_stand_and_fall_with_their_batch() {
 }
 
 #[tokio::test]
+async fn the_sweep_of_the_index_goes_from_name_to_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&options(&directory)).unwrap();
+    let place = session("one", "names");
+    let entry = |number: i64, expires| Entry {
+        index: "user",
+        name: format!("user-{number:03}"),
+        at: NOW,
+        key: "a".into(),
+        expires: NOW.plus(expires),
+    };
+    // The record outlives the entries, and every tenth name has one that does too.
+    let record = || Write::Put(Record { expires: NOW.plus(9_000), ..record("a", "1") });
+    for ten in 0..25 {
+        let numbers = ten * 10..ten * 10 + 10;
+        let mut index: Vec<_> = numbers.map(|number| entry(number, 3_600)).collect();
+        index.push(entry(ten * 10, 9_000));
+        let written = Batch { index, ..batch(&format!("b{ten}"), vec![], vec![record()]) };
+        assert_eq!(store.commit(&place, written).await.unwrap(), Commit::Done);
+    }
+    let mut swept = 0;
+    for _ in 0..2 {
+        swept += store.sweep(NOW.plus(7_200)).await.unwrap();
+    }
+    assert_eq!(swept, 250, "two sweeps reach every name");
+    assert_eq!(store.sweep(NOW.plus(7_200)).await.unwrap(), 0);
+    let connection = Connection::open(&options(&directory).path).unwrap();
+    let left: i64 =
+        connection.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 25);
+}
+
+#[tokio::test]
 async fn the_sweep_takes_what_is_long_expired_and_a_bounded_number_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&options(&directory)).unwrap();

@@ -6,15 +6,17 @@
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, EcdsaVerificationAlgorithm,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
-    RsaPublicKeyComponents, UnparsedPublicKey,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 use writ_core::jwk::{Algorithm, Material, PublicKey};
 
+pub use self::known::KnownKeys;
 pub use self::private::PrivateKey;
 pub use self::wrapping::{Malformed, VARIABLE, WrappingKey};
 
+mod known;
 mod private;
 mod wrapping;
 
@@ -62,18 +64,21 @@ impl std::error::Error for CryptoError {}
 /// the salt of RSA-PSS is as long as the hash (§3.5).
 #[must_use]
 pub fn verify(algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    parse(algorithm, key).is_some_and(|key| key.verify_sig(message, signature).is_ok())
+}
+
+/// The key as the library holds it, for one algorithm; `None` where it is no key of that.
+fn parse(algorithm: Algorithm, key: &PublicKey) -> Option<ParsedPublicKey> {
     if !key.serves(algorithm) {
-        return false;
+        return None;
     }
     match &key.material {
-        Material::Rsa { n, e } => rsa_parameters(algorithm).is_some_and(|parameters| {
-            RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
-        }),
-        Material::P256 { x, y } => ecdsa(&ECDSA_P256_SHA256_FIXED, x, y, message, signature),
-        Material::P384 { x, y } => ecdsa(&ECDSA_P384_SHA384_FIXED, x, y, message, signature),
-        Material::Ed25519 { x } => {
-            UnparsedPublicKey::new(&ED25519, x).verify(message, signature).is_ok()
+        Material::Rsa { n, e } => {
+            RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?).ok()
         }
+        Material::P256 { x, y } => ecdsa(&ECDSA_P256_SHA256_FIXED, x, y),
+        Material::P384 { x, y } => ecdsa(&ECDSA_P384_SHA384_FIXED, x, y),
+        Material::Ed25519 { x } => ParsedPublicKey::new(&ED25519, x).ok(),
     }
 }
 
@@ -93,10 +98,8 @@ fn ecdsa(
     algorithm: &'static EcdsaVerificationAlgorithm,
     x: &[u8],
     y: &[u8],
-    message: &[u8],
-    signature: &[u8],
-) -> bool {
+) -> Option<ParsedPublicKey> {
     // SEC 1 §2.3.3: an uncompressed point. The library refuses one that is not on the curve (J13).
     let point = [&[4], x, y].concat();
-    UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+    ParsedPublicKey::new(algorithm, point).ok()
 }

@@ -24,5 +24,5 @@ struct Line<'a> {
     latency_us: u64,
 }
 
-/// Bytes of an ordinary line.
-const LINE: usize = 512;
+/// Bytes that an ordinary line does not exceed.
+const LINE: usize = 1_024;

@@ -3,6 +3,8 @@
 //! An entry comes at least once and is kept once. Each object sorts its part by instant, session and
 //! key; who lists asks all of them and merges.
 
+use std::cell::Cell;
+
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 use worker::{DurableObject, Env, Error, Request, Response, State, durable_object};
@@ -16,12 +18,14 @@ use crate::wire::{Asked, Entered, Found};
 #[durable_object(fetch)]
 pub(crate) struct Index {
     sql: Sql,
+    /// Whether the table is known to be there.
+    table: Cell<bool>,
 }
 
 impl DurableObject for Index {
     fn new(state: State, _: Env) -> Self {
         crate::hush();
-        Self { sql: Sql::new(&state) }
+        Self { sql: Sql::new(&state), table: Cell::new(false) }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response, Error> {
@@ -41,8 +45,8 @@ impl DurableObject for Index {
 impl Index {
     fn enter(&self, entries: &[Entered]) -> Result<(), JsValue> {
         self.sql.transaction(|| {
-            for statement in [ENTRY, BY_EXPIRY] {
-                self.sql.run(statement, &Array::new())?;
+            if !self.exists()? {
+                self.sql.run(TABLE, &Array::new())?;
             }
             for (index, name, at, session, key, expires) in entries {
                 let values = Values::default().text(index).text(name).number(*at);
@@ -77,18 +81,20 @@ impl Index {
     }
 
     fn exists(&self) -> Result<bool, JsValue> {
-        let found = self.sql.run(EXISTS, &Array::new())?;
-        Ok(!found.is_empty())
+        if !self.table.get() {
+            self.table.set(!self.sql.run(EXISTS, &Array::new())?.is_empty());
+        }
+        Ok(self.table.get())
     }
 }
 
 /// Entries that one sweep deletes at most.
 const SWEEP_ROWS: i64 = 5_000;
 
-const ENTRY: &str = "CREATE TABLE IF NOT EXISTS entry (name TEXT NOT NULL, value TEXT NOT NULL,
+const TABLE: &str = "CREATE TABLE entry (name TEXT NOT NULL, value TEXT NOT NULL,
     at INTEGER NOT NULL, session TEXT NOT NULL, key TEXT NOT NULL, expires INTEGER NOT NULL,
-    PRIMARY KEY (name, value, at, session, key)) WITHOUT ROWID";
-const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS entry_by_expiry ON entry (expires)";
+    PRIMARY KEY (name, value, at, session, key)) WITHOUT ROWID;
+    CREATE INDEX entry_by_expiry ON entry (expires)";
 const EXISTS: &str = "SELECT 1 FROM sqlite_master WHERE name = 'entry'";
 const ENTER: &str = "INSERT OR IGNORE INTO entry (name, value, at, session, key, expires)
     VALUES (?, ?, ?, ?, ?, ?)";

@@ -34,6 +34,7 @@ impl DurableObject for Partition {
         let shared = Shared {
             sql,
             objects: Objects::new(&env),
+            tables: Cell::new(false),
             alarm: Cell::new(f64::INFINITY),
             delivering: Cell::new(false),
         };
@@ -69,6 +70,8 @@ impl DurableObject for Partition {
 struct Shared {
     sql: Sql,
     objects: Result<Objects, Unavailable>,
+    /// Whether the tables are known to be there.
+    tables: Cell<bool>,
     /// When the alarm comes, as far as this object knows since it woke up.
     alarm: Cell<f64>,
     delivering: Cell<bool>,
@@ -80,7 +83,7 @@ impl Shared {
         if batch.until.is_some_and(|until| moment::now() > until) {
             return Ok(Outcome::Late);
         }
-        self.sql.transaction(|| {
+        let outcome = self.sql.transaction(|| {
             let present = self.present(&keys(&batch))?;
             let find = |key: &str| present.iter().find(|stored| stored.record.key == key);
             let (put, forget) = match apply(&batch, find) {
@@ -96,7 +99,7 @@ impl Shared {
                 self.sql.run("DELETE FROM record WHERE key = ?", &Values::default().text(key).0)?;
             }
             self.enter(batched)?;
-            let waits = !self.sql.run(WAITING, &Array::new())?.is_empty();
+            let waits = !batched.index.is_empty() || self.waiting()?.is_some();
             let due = put.iter().map(|stored| stored.record.expires.0).min();
             self.wake(match due {
                 _ if waits => moment::millis() + RETRY_MILLIS,
@@ -104,7 +107,10 @@ impl Shared {
                 None => f64::INFINITY,
             })?;
             Ok(Outcome::Done)
-        })
+        })?;
+        // Not inside: a transaction that is rolled back takes its tables along.
+        self.tables.set(matches!(outcome, Outcome::Done));
+        Ok(outcome)
     }
 
     fn read(&self, prefix: &str) -> Result<Vec<Row>, JsValue> {
@@ -162,19 +168,22 @@ impl Shared {
     async fn deliver_all(&self) -> Result<(), String> {
         let fault = |error: JsValue| format!("{error:?}");
         let objects = self.objects.as_ref().map_err(|unavailable| unavailable.0.clone())?;
-        loop {
-            if !self.exists().map_err(fault)? {
-                return Ok(());
-            }
-            let waiting = self.sql.run(WAITING, &Array::new()).map_err(fault)?;
-            let Some(first) = waiting.first() else { break };
-            let (id, part, entries) = (number(first, 0), text(first, 1), text(first, 2));
+        if !self.exists().map_err(fault)? {
+            return Ok(());
+        }
+        while let Some(first) = self.waiting().map_err(fault)? {
+            let (id, part, entries) = (number(&first, 0), text(&first, 1), text(&first, 2));
             objects.enter(&part, entries).await.map_err(|unavailable| unavailable.0)?;
             let values = Values::default().number(id);
             self.sql.run("DELETE FROM outbox WHERE id = ?", &values.0).map_err(fault)?;
         }
         // Nothing waits any more: the alarm's next work is the sweep.
         self.rest().map_err(fault)
+    }
+
+    /// The entries that have waited longest.
+    fn waiting(&self) -> Result<Option<Array>, JsValue> {
+        self.sql.run(WAITING, &Array::new()).map(|waiting| waiting.into_iter().next())
     }
 
     /// Deletes records that expired long ago; everything, when nothing is left.
@@ -185,25 +194,24 @@ impl Shared {
         let before = moment::now().plus(-MARGIN_SECS);
         self.sql
             .run("DELETE FROM record WHERE expires <= ?", &Values::default().number(before.0).0)?;
-        self.rest()
+        match self.waiting()? {
+            Some(_) => self.wake(moment::millis() + RETRY_MILLIS),
+            None => self.rest(),
+        }
     }
 
-    /// Sets the alarm for what is to be done next.
+    /// Sets the alarm for the next sweep; deletes everything where nothing is left to sweep.
     fn rest(&self) -> Result<(), JsValue> {
-        if !self.exists()? {
-            return Ok(());
-        }
-        let none = Array::new();
-        if !self.sql.run(WAITING, &none)?.is_empty() {
-            return self.wake(moment::millis() + RETRY_MILLIS);
-        }
-        let rows = self.sql.run("SELECT MIN(expires) FROM record", &none)?;
+        let rows = self.sql.run("SELECT MIN(expires) FROM record", &Array::new())?;
         match rows.first().filter(|row| !row.get(0).is_null()) {
             Some(row) => {
                 self.alarm.set(f64::INFINITY);
                 self.wake(swept(instant(row, 0).0))
             }
-            None => self.sql.delete_all(),
+            None => {
+                self.tables.set(false);
+                self.sql.delete_all()
+            }
         }
     }
 
@@ -220,17 +228,14 @@ impl Shared {
 
     /// Whether anything was ever written, and not deleted since. Reading creates nothing.
     fn exists(&self) -> Result<bool, JsValue> {
-        Ok(!self
-            .sql
-            .run("SELECT 1 FROM sqlite_master WHERE name = 'record'", &Array::new())?
-            .is_empty())
+        if !self.tables.get() {
+            self.tables.set(!self.sql.run(EXISTS, &Array::new())?.is_empty());
+        }
+        Ok(self.tables.get())
     }
 
     fn create(&self) -> Result<(), JsValue> {
-        for table in [RECORD, OUTBOX] {
-            self.sql.run(table, &Array::new())?;
-        }
-        Ok(())
+        if self.exists()? { Ok(()) } else { self.sql.run(TABLES, &Array::new()).map(drop) }
     }
 }
 
@@ -258,11 +263,10 @@ const MARGIN_SECS: i64 = 3_600;
 /// The last instant of a JavaScript date.
 const LAST_MILLIS: f64 = 8.64e15;
 
-const RECORD: &str =
-    "CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, expires INTEGER NOT NULL,
-    version INTEGER NOT NULL, batch TEXT NOT NULL, value BLOB NOT NULL) WITHOUT ROWID";
-const OUTBOX: &str = "CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY,
-    part TEXT NOT NULL, entries TEXT NOT NULL)";
+const EXISTS: &str = "SELECT 1 FROM sqlite_master WHERE name = 'record'";
+const TABLES: &str = "CREATE TABLE record (key TEXT PRIMARY KEY, expires INTEGER NOT NULL,
+        version INTEGER NOT NULL, batch TEXT NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE outbox (id INTEGER PRIMARY KEY, part TEXT NOT NULL, entries TEXT NOT NULL)";
 const FIND: &str = "SELECT key, expires, version, batch, value FROM record WHERE key IN";
 const READ: &str = "SELECT key, expires, version, batch, value FROM record
     WHERE key >= ? AND key < ? ORDER BY key LIMIT ?";

@@ -2,14 +2,16 @@
 //!
 //! All conditions are checked before anything is written, so a refused batch leaves no trace and
 //! needs no savepoint, and the batches after it in the same transaction go on. Statements are
-//! prepared once and kept.
+//! prepared once and kept. Most batches open a session or extend a short one, so the partition is
+//! looked at once, not once for each condition.
 
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, Row, Statement, params};
 use writ_core::host::{Batch, Commit, Entry, Expect, Partition, Record, Write};
 use writ_core::moment::Timestamp;
 
 /// The prepared statements of the writer.
 pub(super) struct Statements<'connection> {
+    look: Statement<'connection>,
     find: Statement<'connection>,
     put: Statement<'connection>,
     put_if_absent: Statement<'connection>,
@@ -20,6 +22,7 @@ pub(super) struct Statements<'connection> {
 impl<'connection> Statements<'connection> {
     pub(super) fn prepare(connection: &'connection Connection) -> rusqlite::Result<Self> {
         Ok(Self {
+            look: connection.prepare(LOOK)?,
             find: connection.prepare(FIND)?,
             put: connection.prepare(PUT)?,
             put_if_absent: connection.prepare(PUT_IF_ABSENT)?,
@@ -35,21 +38,14 @@ pub(super) fn apply(
     partition: &Partition,
     batch: &Batch,
 ) -> rusqlite::Result<Commit> {
-    let mut first = None;
-    if let Some(write) = batch.write.first() {
-        let found = find(&mut statements.find, partition, key(write), &batch.id)?;
-        if found.is_some_and(|found| found.own) {
-            return Ok(Commit::Done);
-        }
-        first = Some((key(write), found));
+    let mut sight = Sight::new(statements, partition, &batch.id)?;
+    if let Some(write) = batch.write.first()
+        && sight.find(write.key())?.is_some_and(|found| found.own)
+    {
+        return Ok(Commit::Done);
     }
     for expect in &batch.expect {
-        let found = match first {
-            // The usual batch expects its first write's record to be absent: one look is enough.
-            Some((key, found)) if key == expect.key() => found,
-            _ => find(&mut statements.find, partition, expect.key(), &batch.id)?,
-        };
-        if !holds(expect, found, batch.now) {
+        if !holds(expect, sight.find(expect.key())?, batch.now) {
             return Ok(Commit::Refused(expect.key().to_owned()));
         }
     }
@@ -68,12 +64,15 @@ pub(super) fn apply(
     Ok(Commit::Done)
 }
 
-/// The key that a write is about.
-pub(super) fn key(write: &Write) -> &str {
-    match write {
-        Write::Put(record) | Write::PutIfAbsent(record) => &record.key,
-        Write::Forget(key) => key,
-    }
+/// What is seen of a partition before the batch is applied.
+struct Sight<'a, 'connection> {
+    find: &'a mut Statement<'connection>,
+    partition: &'a Partition,
+    batch: &'a str,
+    /// The partition's first records.
+    first: Vec<(String, Found)>,
+    /// Whether there are no others.
+    whole: bool,
 }
 
 /// What the store holds under a key, expired or not.
@@ -83,6 +82,44 @@ struct Found {
     version: u64,
     /// Whether the batch at hand wrote it, in an earlier attempt.
     own: bool,
+}
+
+impl<'a, 'connection> Sight<'a, 'connection> {
+    fn new(
+        statements: &'a mut Statements<'connection>,
+        partition: &'a Partition,
+        batch: &'a str,
+    ) -> rusqlite::Result<Self> {
+        let Statements { look, find, .. } = statements;
+        let Partition { zone, kind, id } = partition;
+        let rows = look.query_map(params![id, kind.name(), zone, batch, LOOK_ROWS], |row| {
+            Ok((row.get(3)?, Found::read(row)?))
+        })?;
+        let first: Vec<(String, Found)> = rows.collect::<rusqlite::Result<_>>()?;
+        let whole = i64::try_from(first.len()).is_ok_and(|rows| rows < LOOK_ROWS);
+        Ok(Self { find, partition, batch, first, whole })
+    }
+
+    fn find(&mut self, key: &str) -> rusqlite::Result<Option<Found>> {
+        let seen = self.first.iter().find(|(name, _)| name == key);
+        if seen.is_some() || self.whole {
+            return Ok(seen.map(|(_, found)| *found));
+        }
+        let Partition { zone, kind, id } = self.partition;
+        let mut rows = self.find.query(params![id, kind.name(), zone, self.batch, key])?;
+        rows.next()?.map(Found::read).transpose()
+    }
+}
+
+impl Found {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let version: i64 = row.get(1)?;
+        Ok(Self {
+            expires: Timestamp(row.get(0)?),
+            version: version.unsigned_abs(),
+            own: row.get(2)?,
+        })
+    }
 }
 
 fn holds(expect: &Expect, found: Option<Found>, now: Timestamp) -> bool {
@@ -95,23 +132,6 @@ fn holds(expect: &Expect, found: Option<Found>, now: Timestamp) -> bool {
         Expect::Version { version, .. } => current == *version,
         Expect::Below { version, .. } => current < *version,
     }
-}
-
-fn find(
-    statement: &mut Statement<'_>,
-    partition: &Partition,
-    key: &str,
-    batch: &str,
-) -> rusqlite::Result<Option<Found>> {
-    let Partition { zone, kind, id } = partition;
-    let mut rows = statement.query(params![id, key, kind.name(), zone, batch])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let version: i64 = row.get(1)?;
-    Ok(Some(Found {
-        expires: Timestamp(row.get(0)?),
-        version: version.unsigned_abs(),
-        own: row.get(2)?,
-    }))
 }
 
 fn put(
@@ -143,8 +163,14 @@ fn enter(
     statement.execute(params![zone, index, name, at.0, kind.name(), id, key, expires.0]).map(|_| ())
 }
 
-const FIND: &str = "SELECT expires, version, batch = ?5 FROM record
-    WHERE id = ?1 AND key = ?2 AND kind = ?3 AND zone = ?4";
+/// More than most sessions have. The rest of a longer one is asked for key by key.
+const LOOK_ROWS: i64 = 9;
+
+const LOOK: &str = "SELECT expires, version, batch = ?4, key FROM record
+    WHERE id = ?1 AND kind = ?2 AND zone = ?3 LIMIT ?5";
+
+const FIND: &str = "SELECT expires, version, batch = ?4 FROM record
+    WHERE id = ?1 AND kind = ?2 AND zone = ?3 AND key = ?5";
 
 // A record that had expired was absent, so its count of versions starts again.
 const PUT: &str = "INSERT INTO record (id, key, kind, zone, expires, version, batch, value)

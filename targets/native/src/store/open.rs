@@ -234,6 +234,7 @@ fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
 /// Both tables have ordinary row ids, so that rows are appended and only short index entries land in
 /// random places: session ids are hashes, and every page that a commit touches is written twice, to
 /// the log and to the file. `value` comes last, because a condition reads the columns before it.
+/// Entries are found by their name alone: the sweep finds the old ones at its beginning.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE record (
         zone    TEXT NOT NULL,
@@ -259,7 +260,6 @@ const MIGRATIONS: &[&str] = &["
         expires  INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX entry_name ON entry (zone, name, value, at);
-    CREATE INDEX entry_expires ON entry (expires);
 "];
 
 /// `Writ` in ASCII: how SQLite's own tools tell whose file it is.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Statement};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement};
 use tokio::sync::{mpsc, oneshot};
 use writ_core::host::{Batch, Commit, Partition, Unavailable};
 use writ_core::moment::Timestamp;
@@ -78,6 +78,8 @@ struct Writer<'connection> {
     begin: Statement<'connection>,
     commit: Statement<'connection>,
     statements: Statements<'connection>,
+    /// Whose entries were swept last: zone, name and value; empty where a round begins.
+    swept: (String, String, String),
 }
 
 impl<'connection> Writer<'connection> {
@@ -90,6 +92,7 @@ impl<'connection> Writer<'connection> {
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             commit: connection.prepare("COMMIT")?,
             statements: Statements::prepare(connection)?,
+            swept: Default::default(),
         })
     }
 
@@ -130,17 +133,45 @@ impl<'connection> Writer<'connection> {
         let before = now.plus(-MARGIN_SECS).0;
         let rows = i64::try_from(SWEEP_ROWS).unwrap_or(i64::MAX);
         self.transaction(|writer| {
-            let mut count = 0_usize;
-            for sql in [SWEEP_RECORDS, SWEEP_ENTRIES] {
-                let swept = writer.connection.prepare_cached(sql)?.execute((before, rows))?;
-                count = count.saturating_add(swept);
-            }
-            Ok(count)
+            let swept = writer.connection.prepare_cached(SWEEP_RECORDS)?.execute((before, rows))?;
+            Ok(swept.saturating_add(writer.sweep_entries(before)?))
         })
         .map_err(|error| match explain(&error) {
             Err(unavailable) => unavailable,
             Ok(_) => Unavailable("another process holds the store".into()),
         })
+    }
+
+    /// Goes from name to name where the last sweep stopped, and takes the expired entries at the
+    /// beginning of each. No entry has an index of its own to be found by when it has expired: it
+    /// would cost every commit more than this costs.
+    fn sweep_entries(&mut self, before: i64) -> rusqlite::Result<usize> {
+        let mut next = self.connection.prepare_cached(NEXT_NAME)?;
+        let mut sweep = self.connection.prepare_cached(SWEEP_ENTRIES)?;
+        let mut count = 0_usize;
+        for _ in 0..SWEEP_NAMES {
+            let (zone, name, value) = &self.swept;
+            let found = next.query_row((zone, name, value), |row| row.try_into()).optional()?;
+            // After the last name, the next sweep begins anew.
+            self.swept = found.unwrap_or_default();
+            let (zone, name, value) = &self.swept;
+            if zone.is_empty() {
+                break;
+            }
+            loop {
+                let rows = SWEEP_TOGETHER.min(SWEEP_ROWS.saturating_sub(count));
+                let most = i64::try_from(rows).unwrap_or(i64::MAX);
+                let taken = sweep.execute((zone, name, value, before, most))?;
+                count = count.saturating_add(taken);
+                if count >= SWEEP_ROWS {
+                    return Ok(count);
+                }
+                if taken < rows {
+                    break;
+                }
+            }
+        }
+        Ok(count)
     }
 
     fn transaction<T>(
@@ -207,7 +238,7 @@ fn explain(fault: &Fault) -> Result<Commit, Unavailable> {
 const GROUP: usize = 256;
 
 /// How long the writer waits for more batches, for each that the last group had.
-const GATHER: Duration = Duration::from_micros(100);
+const GATHER: Duration = Duration::from_micros(200);
 
 /// How long it waits at most.
 const GATHER_MOST: Duration = Duration::from_millis(2);
@@ -219,5 +250,15 @@ const MARGIN_SECS: i64 = 3_600;
 const SWEEP_RECORDS: &str = "DELETE FROM record WHERE rowid IN
     (SELECT rowid FROM record WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
 
-const SWEEP_ENTRIES: &str = "DELETE FROM entry WHERE rowid IN
-    (SELECT rowid FROM entry WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
+/// Names that one sweep of the index looks at, at most.
+const SWEEP_NAMES: usize = 200;
+
+/// Entries of one name that are looked at together.
+const SWEEP_TOGETHER: usize = 50;
+
+const NEXT_NAME: &str = "SELECT zone, name, value FROM entry
+    WHERE (zone, name, value) > (?1, ?2, ?3) ORDER BY zone, name, value LIMIT 1";
+
+// Entries of one name expire in the order of their instants, or nearly so: the oldest are enough.
+const SWEEP_ENTRIES: &str = "DELETE FROM entry WHERE expires <= ?4 AND rowid IN
+    (SELECT rowid FROM entry WHERE zone = ?1 AND name = ?2 AND value = ?3 ORDER BY at LIMIT ?5)";
