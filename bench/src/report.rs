@@ -258,6 +258,7 @@ impl Report {
                 }
                 "worker" => {
                     line("workerd: CPU of an exchange", "µs", 180.0, cpu);
+                    line("Worker: start-up, workerd's own in it", "ms CPU", 100.0, start);
                     line("Worker: bundle, gzipped", "MB", 1.5, gzipped.unwrap_or(f64::NAN));
                 }
                 "spin" => {
