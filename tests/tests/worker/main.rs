@@ -225,7 +225,7 @@ fn an_alarm_sweeps_what_expired_an_hour_ago() {
 }
 
 fn within(secs: u32, holds: impl Fn() -> bool) -> bool {
-    (0..secs * 10).any(|_| {
+    (0..secs.saturating_mul(10)).any(|_| {
         let now = holds();
         if !now {
             std::thread::sleep(std::time::Duration::from_millis(100));

@@ -2,6 +2,12 @@
 //!
 //! `cargo test -p writ-tests --test worker -- --ignored --nocapture`
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    reason = "a measurement reads the clock, and computes with it"
+)]
+
 use std::time::Instant;
 
 use serde_json::json;

@@ -2,6 +2,8 @@
 //! (`targets/worker/tests/faults.mjs`): no token without its record, and no fault where only a copy
 //! is missing.
 
+#![expect(clippy::disallowed_methods, reason = "a test of timeouts reads the clock")]
+
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

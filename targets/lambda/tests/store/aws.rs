@@ -14,9 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
 use writ_lambda::aws;
 use writ_lambda::settings::Settings;
 use writ_lambda::store::Store;
+use writ_process::crypto::WrappingKey;
 
 /// A way for a request to go wrong.
 #[derive(Clone, Debug)]
@@ -73,6 +75,7 @@ impl Faults {
 pub(crate) struct Aws {
     pub(crate) faults: Arc<Faults>,
     settings: Settings,
+    url: String,
     /// One test at a time: moto is slow, and the store's time is short.
     _alone: MutexGuard<'static, ()>,
 }
@@ -84,31 +87,26 @@ impl Aws {
         let faults = Arc::new(Faults::default());
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
         let port = listener.local_addr().unwrap().port();
-        let (shared, behind) = (Arc::clone(&faults), moto());
+        let (shared, behind) = (Arc::clone(&faults), moto()["url"].as_str().unwrap());
+        let behind = behind.strip_prefix("http://").unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (shared, behind) = (Arc::clone(&shared), behind.clone());
-                std::thread::spawn(move || pass(stream, &behind, &shared));
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || pass(stream, behind, &shared));
             }
         });
-        let settings = Settings::read(|name| {
-            let value = match name {
-                "WRIT_ZONE" => "one",
-                "WRIT_ISSUER" => "http://127.0.0.1:8787",
-                "WRIT_TABLE" => "writ",
-                "AWS_REGION" => "eu-central-1",
-                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "test",
-                "AWS_ENDPOINT_URL" => return Some(format!("http://127.0.0.1:{port}")),
-                "WRIT_WRAPPING_KEY" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        });
-        Self { faults, settings: settings.expect("settings"), _alone: alone }
+        let url = format!("http://127.0.0.1:{port}");
+        let settings = settings(&url, "one", "WRIT_WRAPPING_SECRET");
+        Self { faults, settings, url, _alone: alone }
     }
 
     pub(crate) fn store(&self) -> Store {
         aws::store(&self.settings)
+    }
+
+    /// The wrapping key as a function of `zone` gets it, from the place that the variable names.
+    pub(crate) async fn wrapping(&self, zone: &str, from: &str) -> Result<WrappingKey, String> {
+        aws::wrapping_key(&settings(&self.url, zone, from)).await
     }
 
     /// The instant after which an item may be swept.
@@ -121,10 +119,28 @@ impl Aws {
     }
 }
 
-/// Where moto listens. It ends with this process, which holds its stdin.
-fn moto() -> String {
-    static MOTO: OnceLock<(String, Child)> = OnceLock::new();
-    let (authority, _) = MOTO.get_or_init(|| {
+fn settings(url: &str, zone: &str, wrapping: &str) -> Settings {
+    let settings = Settings::read(|name| {
+        let value = match name {
+            "WRIT_ZONE" => zone,
+            "WRIT_ISSUER" => "http://127.0.0.1:8787",
+            "WRIT_TABLE" => "writ",
+            "AWS_REGION" => "eu-central-1",
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "test",
+            "AWS_ENDPOINT_URL" => url,
+            _ if name == wrapping => moto()[name].as_str().unwrap(),
+            _ => return None,
+        };
+        Some(value.to_owned())
+    });
+    settings.expect("settings")
+}
+
+/// Where moto listens, and where it has the wrapping key. It ends with this process, which holds its
+/// stdin.
+fn moto() -> &'static Value {
+    static MOTO: OnceLock<(Value, Child)> = OnceLock::new();
+    let (places, _) = MOTO.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let tools = root.join(".tools/lambda-python");
         assert!(tools.join("stamp").exists(), "moto is not installed: run `tests/tools/lambda`");
@@ -136,10 +152,9 @@ fn moto() -> String {
             .expect("python starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).expect("a line");
-        let authority = line.trim().strip_prefix("http://").expect("moto starts");
-        (authority.to_owned(), child)
+        (serde_json::from_str(&line).expect("moto starts"), child)
     });
-    authority.clone()
+    places
 }
 
 /// Passes one request on, unless it is to go wrong.

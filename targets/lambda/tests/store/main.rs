@@ -7,9 +7,11 @@ use serde_json::Value;
 use writ_core::host::{
     Batch, Commit, Entry, Expect, Kind, Listing, Page, Partition, Record, Unavailable, Write,
 };
+use writ_core::jwk::Algorithm;
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 use writ_lambda::store::Store;
+use writ_process::crypto::PrivateKey;
 
 mod aws;
 #[path = "../../../../tests/contract.rs"]
@@ -359,4 +361,23 @@ async fn what_goes_wrong_is_unavailable() {
     assert!(store.list("one", &listing).await.is_err());
     assert!(store.publish("one", "a", b"", NOW).await.is_err());
     assert!(store.published("one", "a").await.is_err());
+}
+
+/// The wrapping key from Secrets Manager and from KMS is one key; KMS opens it for its own zone only.
+#[tokio::test]
+async fn s04_the_wrapping_key_is_where_it_was_put() {
+    let aws = Aws::start();
+    let secret = aws.wrapping("one", "WRIT_WRAPPING_SECRET").await.unwrap();
+    let kms = aws.wrapping("one", "WRIT_WRAPPING_CIPHERTEXT").await.unwrap();
+    let key = PrivateKey::generate(Algorithm::ES256).unwrap();
+    let sealed = secret.wrap("one", "kid", &key).unwrap();
+    let opened = kms.unwrap("one", "kid", Algorithm::ES256, &sealed).unwrap();
+    assert_eq!(opened.public(None), key.public(None));
+    let other = aws.wrapping("two", "WRIT_WRAPPING_CIPHERTEXT").await.unwrap_err();
+    assert!(other.contains("KMS"), "{other}");
+    // A function that cannot have it does not start.
+    for from in ["WRIT_WRAPPING_SECRET", "WRIT_WRAPPING_CIPHERTEXT"] {
+        aws.faults.next([Fault::Refused]);
+        assert!(aws.wrapping("one", from).await.is_err());
+    }
 }
