@@ -143,7 +143,17 @@ impl Running {
 
     /// Stops the target and starts it again on what it left.
     pub fn restart(&mut self) {
+        self.stop();
+        self.resume();
+    }
+
+    /// Stops the target. Its state stays, and nothing answers until [`Running::resume`].
+    pub fn stop(&mut self) {
         self.script.stop();
+    }
+
+    /// Starts the target on what it left.
+    pub fn resume(&mut self) {
         let (script, instances) =
             Script::start(&self.target, &self.told, &self.state, &self.options);
         self.script = script;
@@ -156,6 +166,12 @@ impl Running {
             keys: Mutex::default(),
         });
         self.instances = instances;
+    }
+
+    /// The process id of its script, which is an ancestor of all that it started.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.script.child.id()
     }
 
     /// The events so far.
