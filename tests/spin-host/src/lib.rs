@@ -7,7 +7,6 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
-    clippy::indexing_slicing,
     reason = "test support: a panic is a failed test"
 )]
 

@@ -226,7 +226,7 @@ impl spin::variables::Host for State {
         name: String,
     ) -> wasmtime::Result<Result<String, spin::variables::Error>> {
         let found = self.shared.manifest.variables.get(&name).cloned();
-        Ok(found.ok_or_else(|| spin::variables::Error::Undefined(name)))
+        Ok(found.ok_or(spin::variables::Error::Undefined(name)))
     }
 }
 

@@ -73,7 +73,7 @@ fn execute(
     let failed = |error: rusqlite::Error| Error::Io(error.to_string());
     let connection = connection.0.lock().expect("no panic");
     let mut prepared = connection.prepare_cached(statement).map_err(failed)?;
-    let columns = prepared.column_names().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let columns = prepared.column_names().map(str::to_owned).collect::<Vec<_>>();
     let values = values.into_iter().map(|value| match value {
         Value::Integer(number) => Native::Integer(number),
         Value::Real(number) => Native::Real(number),
