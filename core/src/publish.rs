@@ -168,11 +168,12 @@ pub fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.chunks(limits::BUNDLE_PART_BYTES).chain(full.then_some(end))
 }
 
-/// Reads the bytes of a bundle that somebody stored, and compiles its policies.
+/// Reads the bytes of a bundle that somebody stored, checks what is true of every bundle, and compiles
+/// its policies.
 ///
 /// # Errors
 ///
-/// They are not the bundle `name`, not canonical, another deployment's, or do not compile.
+/// They are not the bundle `name`, not canonical, another deployment's, unsafe, or do not compile.
 pub fn readable(deployment: &Deployment, name: &str, bytes: &[u8]) -> Result<Bundle, String> {
     if Bundle::name(bytes) != name {
         return Err("what is stored under this name has another SHA-256: store its parts".into());
@@ -185,6 +186,7 @@ pub fn readable(deployment: &Deployment, name: &str, bytes: &[u8]) -> Result<Bun
         let (zone, issuer) = (&bundle.zone, &bundle.issuer);
         return Err(format!("it is of zone `{zone}` at `{issuer}`, not of this deployment"));
     }
+    bundle.check()?;
     let faults = Policies::compile(&bundle).err().unwrap_or_default();
     match faults.first() {
         None => Ok(bundle),
