@@ -150,9 +150,18 @@ fn s08_what_cannot_be_done_is_told_to_the_operator_and_is_no_fault_of_ours() {
     assert_eq!((answer.status, reason(&world)), (413, Some("operator_too_large")));
     assert!(told(&answer).contains("49153 bytes"), "{}", told(&answer));
     let keys = |now| send(&world, &Step::rotation(Rotation::AtOnce), now);
-    let refused = (0..ZONE_KEYS as i64).map(|count| keys(BEGINNING + count)).last().unwrap();
+    let many: Vec<Answer> = (BEGINNING..).take(ZONE_KEYS).map(keys).collect();
+    let refused = many.last().unwrap();
     assert_eq!((refused.status, reason(&world)), (409, Some("operator_conflict")));
-    assert!(told(&refused).contains("rotate less often"), "{}", told(&refused));
+    assert!(told(refused).contains("rotate less often"), "{}", told(refused));
+}
+
+/// What makes a bundle unsound.
+type Spoil = fn(&mut Bundle);
+
+/// The row of the issuer `ci`.
+fn ci(bundle: &mut Bundle) -> &mut Issuer {
+    bundle.issuers.get_mut("ci").unwrap()
 }
 
 /// The compiler's refusals are no advice: what was made by anything else is held to them too.
@@ -160,77 +169,37 @@ fn s08_what_cannot_be_done_is_told_to_the_operator_and_is_no_fault_of_ours() {
 fn s08_a_bundle_that_the_compiler_would_refuse_is_not_activated_over_http() {
     let world = World::new("plain");
     let sound = Zone::load("plain", &Places::in_process()).compile().unwrap();
-    let issuer = |bundle: &mut Bundle, apply: fn(&mut Issuer)| {
-        apply(bundle.issuers.get_mut("ci").unwrap());
-    };
-    let spoilt: Vec<(&str, Box<dyn Fn(&mut Bundle)>)> = vec![
-        ("`session_secs`", Box::new(|bundle| bundle.session_secs = i64::MAX)),
-        ("`token_secs`", Box::new(|bundle| bundle.token_secs = 86_401)),
-        ("`record_secs`", Box::new(|bundle| bundle.record_secs = 1)),
-        ("loopback", Box::new(|bundle| bundle.danger_allow_http_loopback = true)),
-        ("version", Box::new(|bundle| bundle.version = 2)),
-        (
-            "compares no claim",
-            Box::new(|bundle| {
-                bundle.rules.get_mut("people").unwrap().conditions.clear();
-            }),
-        ),
-        (
-            "loopback",
-            Box::new(move |bundle| {
-                issuer(bundle, |row| row.keys = KeySource::Url("http://127.0.0.1/keys".to_owned()));
-            }),
-        ),
-        (
-            "https://",
-            Box::new(move |bundle| {
-                issuer(bundle, |row| row.issuer = vec!["http://ci.example".to_owned()]);
-            }),
-        ),
-        (
-            "the zone itself",
-            Box::new(move |bundle| {
-                issuer(bundle, |row| row.issuer = vec!["https://writ.example".to_owned()]);
-            }),
-        ),
-        ("no audience", Box::new(move |bundle| issuer(bundle, |row| row.audience.clear()))),
-        (
-            "`lifetime_secs`",
-            Box::new(move |bundle| {
-                issuer(bundle, |row| row.lifetime_secs = 31_536_000);
-            }),
-        ),
-        ("no algorithm", Box::new(move |bundle| issuer(bundle, |row| row.algorithms.clear()))),
-        ("there is no issuer", Box::new(|bundle| drop(bundle.issuers.remove("ci")))),
-        ("there is no application", Box::new(|bundle| drop(bundle.applications.remove("job")))),
-        (
-            "`client_claim`",
-            Box::new(|bundle| {
-                bundle.issuers.get_mut("idp").unwrap().client_claim = None;
-            }),
-        ),
-        (
-            "as users do",
-            Box::new(|bundle| {
-                let assistant = bundle.applications["assistant"].clone();
-                bundle.applications.insert("user:idp:user-1".to_owned(), assistant);
-            }),
-        ),
-        (
-            "reads like",
-            Box::new(|bundle| {
-                let assistant = bundle.applications["assistant"].clone();
-                bundle.applications.insert("ASSISTANT".to_owned(), assistant);
-            }),
-        ),
-        (
-            "no such scope",
-            Box::new(|bundle| {
-                let task = bundle.tasks.get_mut("release").unwrap();
-                let envelope = task.envelope.as_mut().unwrap();
-                envelope.values_mut().for_each(|scopes| scopes.extend(["all".to_owned()]));
-            }),
-        ),
+    let spoilt: [(&str, Spoil); 18] = [
+        ("`session_secs`", |bundle| bundle.session_secs = i64::MAX),
+        ("`token_secs`", |bundle| bundle.token_secs = 86_401),
+        ("`record_secs`", |bundle| bundle.record_secs = 1),
+        ("loopback", |bundle| bundle.danger_allow_http_loopback = true),
+        ("version", |bundle| bundle.version = 2),
+        ("compares no claim", |bundle| {
+            bundle.rules.get_mut("people").unwrap().conditions.clear();
+        }),
+        ("loopback", |bundle| ci(bundle).keys = KeySource::Url("http://127.0.0.1/keys".to_owned())),
+        ("https://", |bundle| ci(bundle).issuer = vec!["http://ci.example".to_owned()]),
+        ("the zone itself", |bundle| ci(bundle).issuer = vec!["https://writ.example".to_owned()]),
+        ("no audience", |bundle| ci(bundle).audience.clear()),
+        ("`lifetime_secs`", |bundle| ci(bundle).lifetime_secs = 31_536_000),
+        ("no algorithm", |bundle| ci(bundle).algorithms.clear()),
+        ("there is no issuer", |bundle| drop(bundle.issuers.remove("ci"))),
+        ("there is no application", |bundle| drop(bundle.applications.remove("job"))),
+        ("`client_claim`", |bundle| bundle.issuers.get_mut("idp").unwrap().client_claim = None),
+        ("as users do", |bundle| {
+            let assistant = bundle.applications["assistant"].clone();
+            bundle.applications.insert("user:idp:user-1".to_owned(), assistant);
+        }),
+        ("reads like", |bundle| {
+            let assistant = bundle.applications["assistant"].clone();
+            bundle.applications.insert("ASSISTANT".to_owned(), assistant);
+        }),
+        ("no such scope", |bundle| {
+            let task = bundle.tasks.get_mut("release").unwrap();
+            let envelope = task.envelope.as_mut().unwrap();
+            envelope.values_mut().for_each(|scopes| scopes.extend(["all".to_owned()]));
+        }),
     ];
     assert_eq!(sound.check(), Ok(()));
     let before = block_on(active::snapshot(&*world.host, "plain")).unwrap().0;
@@ -238,7 +207,8 @@ fn s08_a_bundle_that_the_compiler_would_refuse_is_not_activated_over_http() {
         let mut bundle = sound.clone();
         spoil(&mut bundle);
         let steps = Step::publication(&bundle.to_bytes().unwrap());
-        let last = steps.iter().map(|step| send(&world, step, BEGINNING)).last().unwrap();
+        let sent: Vec<Answer> = steps.iter().map(|step| send(&world, step, BEGINNING)).collect();
+        let last = sent.last().unwrap();
         let said = last.json().unwrap()["error_description"].as_str().unwrap_or("").to_owned();
         assert_eq!((last.status, said.contains(why)), (400, true), "{why}: {said}");
         assert_eq!(reason(&world), Some("operator_bundle"), "{why}");
