@@ -25,13 +25,20 @@ pub struct Snapshot {
     pub seq: u64,
     /// The active bundle's name.
     pub bundle: Option<String>,
+    /// The `seq` of the change that made it the active one.
+    #[serde(default)]
+    pub activated: u64,
     /// The zone's keys, by `kid`.
     pub keys: BTreeMap<String, ZoneKey>,
     /// The longest life in seconds that a token can have had under any bundle so far.
     pub longest_secs: i64,
-    /// Principals, rules and keys that may do nothing until they are enabled again.
+    /// A hop that was decided under an older `seq` is dead, whosever it is: that of the last
+    /// emergency; 0 where there was none.
+    #[serde(default)]
+    pub floor: u64,
+    /// Principals and rules that may do nothing until they are enabled again.
     pub disabled: BTreeSet<Named>,
-    /// A hop that was decided under an older `seq` than its principal's, rule's or key's is dead.
+    /// A hop that was decided under an older `seq` than its principal's or rule's is dead.
     pub cut_offs: BTreeMap<Named, CutOff>,
 }
 
@@ -55,7 +62,7 @@ pub struct ZoneKey {
     pub public: PublicKey,
     /// It signs from this instant on, until a later key does.
     pub from: Timestamp,
-    /// It verifies until this instant, where its end is known.
+    /// It verifies until this instant, where its end is known: a later key of its algorithm signs.
     pub until: Option<Timestamp>,
 }
 
@@ -68,21 +75,19 @@ impl ZoneKey {
 }
 
 impl Snapshot {
-    /// The key that signs with `algorithm` at `now`, and its id: the latest whose time has come.
+    /// The key that signs with `algorithm` at `now`, and its id: the latest whose time has come, if
+    /// it verifies for as long as what it signs may live.
     #[must_use]
     pub fn signing(&self, algorithm: Algorithm, now: Timestamp) -> Option<(&String, &ZoneKey)> {
-        let signs = |kid: &str, key: &ZoneKey| {
-            key.algorithm == algorithm
-                && key.from <= now
-                && key.verifies(now)
-                && !self.disabled.contains(&Named::key(kid))
-        };
-        let signing = self.keys.iter().filter(|(kid, key)| signs(kid, key));
+        let last = now.plus(self.longest_secs);
+        let signs =
+            |key: &ZoneKey| key.algorithm == algorithm && key.from <= now && key.verifies(last);
+        let signing = self.keys.iter().filter(|(_, key)| signs(key));
         signing.max_by_key(|(_, key)| key.from)
     }
 }
 
-/// Somebody or something that can be disabled or cut off, written `kind:id`.
+/// Somebody or something that can be disabled or cut off, written `kind=id`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Named(String);
@@ -104,12 +109,6 @@ impl Named {
     #[must_use]
     pub fn rule(id: &str) -> Self {
         Self(format!("rule={id}"))
-    }
-
-    /// A key of the zone.
-    #[must_use]
-    pub fn key(kid: &str) -> Self {
-        Self(format!("key={kid}"))
     }
 }
 
@@ -250,14 +249,27 @@ pub async fn zone<H: Host>(
             continue;
         };
         return match read(host, deployment, kept.as_ref(), now).await {
-            Ok(zone) => {
-                host.memory().keep_zone(Arc::clone(&zone));
-                Ok(zone)
-            }
+            Ok(zone) => Ok(host.memory().keep_zone(zone)),
             Err(unavailable) => stale.ok_or(unavailable),
         };
     }
     Err(Unavailable(format!("zone `{name}` is being read by another request")))
+}
+
+/// The zone as the store has it now, however young a snapshot is remembered: for what a change of a
+/// moment ago decides.
+///
+/// # Errors
+///
+/// The store does not answer, or the zone has no active bundle.
+pub async fn reread<H: Host>(
+    host: &H,
+    deployment: &Deployment,
+    now: Timestamp,
+) -> Result<Arc<Active>, Unavailable> {
+    let kept = host.memory().zone(&deployment.zone);
+    let zone = read(host, deployment, kept.as_ref(), now).await?;
+    Ok(host.memory().keep_zone(zone))
 }
 
 async fn read<H: Host>(

@@ -15,9 +15,11 @@ use crate::form::{Form, printable_word};
 use crate::host::Host;
 use crate::http::Request;
 use crate::limits;
-use crate::moment::Timestamp;
+use crate::moment::{Moment, Timestamp};
+use crate::parties;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::secret::Secret;
+use crate::session;
 
 /// What a caller asks of the token endpoint.
 #[derive(Debug)]
@@ -234,7 +236,7 @@ fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, R
 /// # Errors
 ///
 /// It does not prove itself, or its `client_id` names another.
-pub(crate) async fn authenticated<H: Host>(
+async fn authenticated<H: Host>(
     host: &H,
     zone: &Active,
     request: &Request,
@@ -251,6 +253,28 @@ pub(crate) async fn authenticated<H: Host>(
     if form.text("client_id").is_some_and(|id| id != client.application) {
         let detail = format!("the proof is `{}`'s", client.application);
         return Err(refuse(Reason::ClientIdDiffers, detail).into());
+    }
+    Ok(client)
+}
+
+/// As [`authenticated`], and spends the client's single-use proof: it asks `endpoint` once, whatever
+/// it asks for and whatever comes of it.
+///
+/// # Errors
+///
+/// As [`authenticated`], and where the proof was spent before or the store does not say.
+pub(crate) async fn authenticated_once<H: Host>(
+    host: &H,
+    zone: &Active,
+    request: &Request,
+    form: &Form,
+    endpoint: &'static str,
+    moment: &Moment,
+    event: &mut Event,
+) -> Result<Client, Failure> {
+    let client = authenticated(host, zone, request, form, moment.now, event).await?;
+    for (index, claim) in parties::client_claim(&client).iter().enumerate() {
+        session::spend(host, zone, claim, endpoint, moment.now, index, moment).await?;
     }
     Ok(client)
 }

@@ -2,8 +2,9 @@
 //! (design §4).
 //!
 //! [`crate::zone::compile`] makes one from `zone.toml` and `policies/*.cedar`; a store holds its
-//! canonical bytes; [`Bundle::from_bytes`] reads them back. What is in a bundle has been checked:
-//! a value of this type is not validated again on the request path.
+//! canonical bytes; [`Bundle::from_bytes`] reads them back. What is in a bundle has been checked, by
+//! the compiler or, where it came over the wire, by [`Bundle::check`]: a value of this type is not
+//! validated again on the request path.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -166,7 +166,7 @@ async fn route<H: Host>(
         Endpoint::Keys => Ok(document(200, &metadata::keys(&zone, moment.now), CACHED)),
         Endpoint::Revoke => {
             let form = read_form(request)?;
-            revoke::revoke(host, &zone, request, &form, moment, event).await?;
+            revoke::revoke(host, deployment, &zone, request, &form, moment, event).await?;
             Ok(Response {
                 status: 200,
                 headers: vec![("cache-control", "no-store".to_owned())],
@@ -307,8 +307,7 @@ fn refused(request: &Request, refusal: &Refusal, policies: &[String], event: &Ev
         };
         description = format!("{description}: {which}; bundle {bundle}");
     }
-    // An operator who was recognised is told what is wrong.
-    if matches!(refusal.reason, Reason::OperatorBundle) {
+    if refusal.reason.is_told() {
         description = format!("{description}: {}", refusal.detail);
     }
     description = format!("{description} (request {})", event.request);

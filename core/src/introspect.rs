@@ -19,7 +19,6 @@ use crate::http::Request;
 use crate::jwt;
 use crate::moment::{Moment, Timestamp};
 use crate::own::{self, OwnToken};
-use crate::parties;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::secret::Secret;
 use crate::session;
@@ -50,11 +49,8 @@ pub async fn introspect<H: Host>(
     event: &mut Event,
 ) -> Result<Told, Failure> {
     let token = Secret::new(form.required("token")?);
-    let caller = ask::authenticated(host, zone, request, form, moment.now, event).await?;
-    // A single-use proof asks once, whatever it asks for.
-    for (index, claim) in parties::client_claim(&caller).iter().enumerate() {
-        session::spend(host, zone, claim, "introspection", moment.now, index, moment).await?;
-    }
+    let caller =
+        ask::authenticated_once(host, zone, request, form, "introspection", moment, event).await?;
     let found = look(host, zone, &caller, &token, moment).await;
     let document = match found {
         Ok(own) => {

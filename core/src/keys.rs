@@ -4,6 +4,9 @@
 //! over and leaves by the clock of each request, and nobody has to be awake for it. A new key is
 //! published before it signs, for as long as verifiers cache a key set; an old one stays until the
 //! last token that it can have signed has expired. After an emergency there is only the new one.
+//!
+//! A rotation is of one algorithm. The key of another one has no successor, so it has no end: it
+//! verifies what it signed, and signs again when a bundle that asks for its algorithm comes back.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,7 @@ use crate::jwk::Algorithm;
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::publish::{NEVER, change};
+use crate::refusal::{Failure, Reason, Refusal};
 
 /// A private key of a zone, sealed, as its partition holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +100,7 @@ pub async fn rotate<H: Host>(
     algorithm: Algorithm,
     rotation: Rotation,
     moment: &Moment,
-) -> Result<Rotated, Unavailable> {
+) -> Result<Rotated, Failure> {
     let (snapshot, _) = active::snapshot(host, zone).await?;
     if let Some(coming) = coming(&snapshot, algorithm, rotation, moment.now) {
         let (kid, key) = coming;
@@ -118,7 +122,7 @@ pub async fn put_to_use<H: Host>(
     key: NewKey,
     rotation: Rotation,
     moment: &Moment,
-) -> Result<Rotated, Unavailable> {
+) -> Result<Rotated, Failure> {
     let kid = key.public.kid.clone();
     let kid = kid.ok_or_else(|| Unavailable("the key has no `kid`".to_owned()))?;
     let value = WrappedKey { algorithm, wrapped: base64url(&key.wrapped) };
@@ -132,16 +136,26 @@ pub async fn put_to_use<H: Host>(
         let signs_now = snapshot.signing(algorithm, now).is_some();
         let from = match rotation {
             Rotation::Planned if signs_now => now.plus(limits::KEY_LEAD_SECS),
-            Rotation::Planned | Rotation::AtOnce | Rotation::Emergency => now,
+            // It signs after the one before it, even if that one began a moment ago.
+            Rotation::AtOnce if signs_now => now,
+            // Nothing else signs: an instance whose clock is behind must not have to wait.
+            Rotation::Planned | Rotation::AtOnce | Rotation::Emergency => {
+                now.plus(limits::LEEWAY_SECS.saturating_neg())
+            }
         };
-        let mut writes = retire(snapshot, rotation, from, now);
+        let mut writes = retire(snapshot, algorithm, rotation, from, now);
+        if rotation == Rotation::Emergency {
+            // The change itself raises `seq` by one: what is decided from then on bears it.
+            snapshot.floor = snapshot.seq.saturating_add(1);
+        }
         let entry = ZoneKey { algorithm, public: key.public.clone(), from, until: None };
         snapshot.keys.insert(kid.clone(), entry);
         if snapshot.keys.len() > limits::ZONE_KEYS {
             let most = limits::ZONE_KEYS;
-            return Err(Unavailable(format!(
+            let what = format!(
                 "zone `{zone}` has {most} keys whose tokens are still valid; rotate less often"
-            )));
+            );
+            return Err(Refusal::request(Reason::OperatorConflict, what).into());
         }
         writes.push(Write::Put(record.clone()));
         Ok(Some(writes))
@@ -170,26 +184,49 @@ fn coming(
     waiting.next().filter(|_| rotation == Rotation::Planned)
 }
 
-/// Gives the present keys their end, and drops those that nobody needs: past their end, never used,
-/// or, in an emergency, all of them.
+/// Gives the algorithm's present keys their end, and drops those that nobody needs: past their end,
+/// overtaken before they signed, or, in an emergency, all of them, of every algorithm.
 fn retire(
     snapshot: &mut Snapshot,
+    algorithm: Algorithm,
     rotation: Rotation,
     from: Timestamp,
     now: Timestamp,
 ) -> Vec<Write> {
     let margin = limits::LEEWAY_SECS.saturating_add(limits::CLAIM_MARGIN_SECS);
-    let end = from.plus(snapshot.longest_secs).plus(margin);
+    let end = from.max(now).plus(snapshot.longest_secs).plus(margin);
+    let signing = snapshot.signing(algorithm, now).map(|(kid, _)| kid.clone());
     let mut writes = Vec::new();
     snapshot.keys.retain(|kid, key| {
         let over = key.until.is_some_and(|until| until <= now);
-        let unused = key.from > now;
+        let unused = key.algorithm == algorithm && key.from > now;
         if over || unused || rotation == Rotation::Emergency {
             writes.push(Write::Forget(key_record(kid)));
             return false;
         }
-        key.until.get_or_insert(end);
+        if key.algorithm == algorithm {
+            key.until = Some(match key.until {
+                None => end,
+                // It has a successor that it outlives: the one that never comes now.
+                Some(until) if Some(kid) == signing.as_ref() => until.max(end),
+                // It has signed its last token.
+                Some(until) => until,
+            });
+        }
         true
     });
     writes
+}
+
+/// Gives tokens of a longer life their time: whatever has an end was to verify for as long as a token
+/// could live so far.
+pub(crate) fn lengthen(snapshot: &mut Snapshot, session_secs: i64) {
+    let more = session_secs.saturating_sub(snapshot.longest_secs);
+    if more <= 0 {
+        return;
+    }
+    snapshot.longest_secs = session_secs;
+    for key in snapshot.keys.values_mut() {
+        key.until = key.until.map(|until| until.plus(more));
+    }
 }

@@ -149,15 +149,18 @@ async fn refresh<H: Host>(
 ) -> Result<Fetched, Unavailable> {
     let copy = format!("keys/{}", base64url(name));
     for _ in 0..limits::PAUSES {
-        let known = lock(&remembered.0).clone();
-        if let Some(set) = known.set.filter(|set| Some(set.at) != seen) {
-            return Ok(set);
+        let mut known = lock(&remembered.0).clone();
+        if let Some(set) = known.set.as_ref().filter(|set| Some(set.at) != seen) {
+            return Ok(set.clone());
+        }
+        // Whoever shows unknown key ids again and again costs a look at what is remembered.
+        if !known.may_fetch(now) {
+            return known.kept(owner, now);
         }
         let Some(_alone) = host.memory().flight(&copy, now) else {
             host.pause(limits::PAUSE_MILLIS).await;
             continue;
         };
-        let mut known = lock(&remembered.0).clone();
         learn(&mut known, host.published(owner.zone, &copy).await, now);
         let fresh = known.set.clone().filter(|set| {
             (0..limits::KEY_FRESH_SECS).contains(&now.since(set.at)) && wanted(set).is_some()
@@ -166,9 +169,15 @@ async fn refresh<H: Host>(
             *lock(&remembered.0) = known;
             return Ok(set);
         }
+        if !known.may_fetch(now) {
+            let kept = known.kept(owner, now);
+            *lock(&remembered.0) = known;
+            return kept;
+        }
         let fetched = update(host, owner, &mut known, now).await;
         *lock(&remembered.0) = known.clone();
-        // A copy is a convenience: where it cannot be written, nothing is lost but time.
+        // A copy is a convenience: where it cannot be written, nothing is lost but time. It is written
+        // after a fetch only, so no more often than keys are fetched.
         let bytes = serde_json::to_vec(&known).unwrap_or_default();
         let expires = now.plus(limits::KEY_STALE_SECS);
         let _ = host.publish(owner.zone, &copy, &bytes, expires).await;
@@ -192,32 +201,40 @@ fn learn(known: &mut Known, copy: Result<Option<Vec<u8>>, Unavailable>, now: Tim
     }
 }
 
-/// Fetches where that is allowed, and answers with the best set there is then.
+impl Known {
+    /// Whether enough time has passed for a fetch: one a minute, and another where there is no set.
+    fn may_fetch(&mut self, now: Timestamp) -> bool {
+        // A clock that was set back leaves ages that mean nothing.
+        let recent = 0..limits::KEY_COOLDOWN_SECS;
+        self.recent.retain(|at| recent.contains(&now.since(*at)));
+        self.recent.len() <= usize::from(self.set.is_none())
+    }
+
+    /// What there is without a fetch.
+    fn kept(&self, owner: &Owner<'_>, now: Timestamp) -> Result<Fetched, Unavailable> {
+        let good = |set: &&Fetched| (0..limits::KEY_STALE_SECS).contains(&now.since(set.at));
+        self.set
+            .as_ref()
+            .filter(good)
+            .cloned()
+            .ok_or_else(|| Unavailable(format!("keys of `{}` were fetched a moment ago", owner.id)))
+    }
+}
+
+/// Fetches, and answers with the best set there is then.
 async fn update<H: Host>(
     host: &H,
     owner: &Owner<'_>,
     known: &mut Known,
     now: Timestamp,
 ) -> Result<Fetched, Unavailable> {
-    // A clock that was set back leaves ages that mean nothing.
-    let recent = 0..limits::KEY_COOLDOWN_SECS;
-    known.recent.retain(|at| recent.contains(&now.since(*at)));
-    let allowed = if known.set.is_some() { 0 } else { 1 };
-    let fetched = if known.recent.len() <= allowed {
-        fetch(host, owner, known, now).await
-    } else {
-        Err(Unavailable(format!("keys of `{}` were fetched a moment ago", owner.id)))
-    };
-    match (fetched, known.set.clone()) {
-        (Ok(keys), _) => {
+    match fetch(host, owner, known, now).await {
+        Ok(keys) => {
             let fetched = Fetched { keys: keys.into(), at: now };
             known.set = Some(fetched.clone());
             Ok(fetched)
         }
-        (Err(_), Some(kept)) if (0..limits::KEY_STALE_SECS).contains(&now.since(kept.at)) => {
-            Ok(kept)
-        }
-        (Err(unavailable), _) => Err(unavailable),
+        Err(unavailable) => known.kept(owner, now).map_err(|_| unavailable),
     }
 }
 

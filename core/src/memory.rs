@@ -38,8 +38,17 @@ impl Memory {
         Some(Flight { memory: self, name: name.to_owned(), began: now })
     }
 
-    pub(crate) fn keep_zone(&self, zone: Arc<Active>) {
-        lock(&self.zones).insert(zone.bundle.zone.clone(), zone);
+    /// Keeps a zone as it was just read, and answers with what is kept then. A read that took its
+    /// time never puts back an older state of the zone over what another one found meanwhile.
+    pub(crate) fn keep_zone(&self, zone: Arc<Active>) -> Arc<Active> {
+        let mut zones = lock(&self.zones);
+        if let Some(kept) = zones.get(&zone.bundle.zone)
+            && kept.snapshot.seq > zone.snapshot.seq
+        {
+            return Arc::clone(kept);
+        }
+        zones.insert(zone.bundle.zone.clone(), Arc::clone(&zone));
+        zone
     }
 }
 
@@ -69,6 +78,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::active::Snapshot;
+    use crate::zone::{Source, Sources, compile};
 
     #[test]
     fn a_flight_that_nobody_ends_is_over_after_its_time() {
@@ -83,6 +94,25 @@ mod tests {
         assert!(memory.flight("zone", later).is_none(), "the next one's was ended");
         drop(next);
         assert!(memory.flight("zone", later).is_some());
+    }
+
+    #[test]
+    fn a_late_read_never_puts_back_an_older_zone() {
+        let text = "[zone]\nname = \"a\"\nissuer = \"https://a.example\"\n";
+        let zone = Source { path: "zone.toml".to_owned(), text: text.to_owned() };
+        let bundle = compile(&Sources { zone, ..Sources::default() }).unwrap();
+        let at = |seq, as_of| {
+            let snapshot = Snapshot { seq, ..Snapshot::default() };
+            let name = "bundle".to_owned();
+            Arc::new(Active::new(snapshot, Timestamp(as_of), name, bundle.clone()).unwrap())
+        };
+        let memory = Memory::default();
+        let kept = |memory: &Memory| memory.zone("a").map(|zone| (zone.snapshot.seq, zone.as_of.0));
+        assert_eq!(memory.keep_zone(at(2, 100)).snapshot.seq, 2);
+        assert_eq!(memory.keep_zone(at(1, 101)).snapshot.seq, 2, "the newer one answers");
+        assert_eq!(kept(&memory), Some((2, 100)));
+        memory.keep_zone(at(2, 103));
+        assert_eq!(kept(&memory), Some((2, 103)), "the same state, seen again");
     }
 
     #[test]

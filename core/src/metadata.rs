@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::active::{Active, Named};
+use crate::active::Active;
 use crate::handle::{INTROSPECT, JWKS, REVOKE, TOKEN};
 use crate::jwk::Algorithm;
 use crate::moment::Timestamp;
@@ -56,19 +56,15 @@ fn scopes(zone: &Active) -> Vec<&String> {
 }
 
 /// The key set at `now` (RFC 7517 §5): the keys that sign, signed, or will sign soon. Public members
-/// only, a `kid` on every key, disabled keys left out.
+/// only, a `kid` on every key.
 #[must_use]
 pub fn keys(zone: &Active, now: Timestamp) -> Value {
     let keys: Vec<Value> = zone
         .snapshot
         .keys
         .iter()
-        .filter(|(kid, key)| {
-            // Published clients refuse a whole set for one key of a kind they do not know.
-            key.algorithm == zone.bundle.algorithm
-                && key.verifies(now)
-                && !zone.is_disabled(&Named::key(kid))
-        })
+        // Published clients refuse a whole set for one key of a kind they do not know.
+        .filter(|(_, key)| key.algorithm == zone.bundle.algorithm && key.verifies(now))
         .map(|(kid, key)| {
             let mut public = key.public.clone();
             public.kid = Some(kid.clone());

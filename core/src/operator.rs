@@ -222,7 +222,7 @@ pub async fn answer<H: Host>(
             Ok(json!({ "zone": zone, "issuer": deployment.issuer, "snapshot": snapshot }))
         }
         Command::Part { bundle, part } => {
-            publish::store_part(host, zone, bundle, *part, &request.body, moment).await?;
+            publish::upload_part(host, zone, bundle, *part, &request.body, moment).await?;
             Ok(json!({ "bundle": bundle, "part": part }))
         }
         Command::Activate => {
@@ -240,6 +240,16 @@ pub async fn answer<H: Host>(
             if whom.id().is_empty() || whom.id().len() > limits::SUBJECT_BYTES {
                 return Err(refuse(Reason::ParameterBad, "the id is empty or too long").into());
             }
+            // What is lifted may be of an earlier bundle.
+            let (before, _) = active::snapshot(host, zone).await?;
+            let lifts = measure == Measure::Enable && before.disabled.contains(&whom.named());
+            if !lifts && !matches!(whom, Whom::User(_)) {
+                let active = active::reread(host, deployment, moment.now).await?;
+                if !whom.is_in(&active.bundle) {
+                    let what = format!("`{}`", crate::form::printable(whom.id()));
+                    return Err(refuse(Reason::OperatorUnknown, what).into());
+                }
+            }
             let snapshot = principals::take(host, zone, measure, &whom, moment).await?;
             event.seq = Some(snapshot.seq);
             let taken = json!({ "measure": measure, "whom": whom, "seq": snapshot.seq });
@@ -248,12 +258,16 @@ pub async fn answer<H: Host>(
         }
         Command::Keys => {
             let Keys { rotation } = body(request)?;
-            let active = active::zone(host, deployment, moment.now).await?;
+            // The algorithm is that of the bundle that is active now, not of one remembered.
+            let active = active::reread(host, deployment, moment.now).await?;
             let rotated = rotate(host, zone, active.bundle.algorithm, rotation, moment).await?;
             event.seq = Some(rotated.snapshot.seq);
+            let (kid, from) = (&rotated.kid, rotated.key.from);
+            let made = json!({ "rotation": rotation, "kid": kid, "from": from });
+            event.detail = Some(made.to_string());
             Ok(json!({
-                "kid": rotated.kid,
-                "from": rotated.key.from,
+                "kid": kid,
+                "from": from,
                 "jwk": rotated.key.public,
                 "keys": rotated.snapshot.keys.len(),
                 "seq": rotated.snapshot.seq,

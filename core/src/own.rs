@@ -10,6 +10,7 @@ use crate::bundle::TokenType;
 use crate::host::Host;
 use crate::identity::{self, Identity, Principal, Source};
 use crate::jwt::{self, Unverified, Verdict};
+use crate::limits;
 use crate::moment::Timestamp;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::secret::Secret;
@@ -193,7 +194,35 @@ pub async fn verify<H: Host>(
     token: Unverified<'_>,
     now: Timestamp,
 ) -> Result<Identity, Failure> {
-    let refuse = |reason, detail: &str| Refusal::proof(slot, reason, format!("our own: {detail}"));
+    let proof = token.proof();
+    let own = signed(host, zone, slot, shown, token, now).await?;
+    if now >= own.exp {
+        return Err(expired(slot, &own, now).into());
+    }
+    if let Some(dead) = dead(zone, &own) {
+        return Err(refuse(slot, Reason::CutOff, &dead).into());
+    }
+    Ok(Identity {
+        principal: own.subject(),
+        expires: own.exp,
+        proof,
+        source: Source::Own(Box::new(own)),
+    })
+}
+
+/// The claims of a token that this zone signed, whatever became of it since.
+async fn signed<H: Host>(
+    host: &H,
+    zone: &Active,
+    slot: Slot,
+    shown: Option<TokenType>,
+    token: Unverified<'_>,
+    now: Timestamp,
+) -> Result<OwnToken, Failure> {
+    let refuse = |reason, detail: &str| refuse(slot, reason, detail);
+    if token.issuer() != Some(&zone.bundle.issuer) {
+        return Err(refuse(Reason::IssuerUnknown, "its `iss` is another").into());
+    }
     if !matches!(slot, Slot::Subject | Slot::Actor) {
         return Err(refuse(Reason::TypeWrong, "an access token is no assertion").into());
     }
@@ -208,7 +237,6 @@ pub async fn verify<H: Host>(
     if key.algorithm != token.algorithm {
         return Err(refuse(Reason::AlgorithmRefused, token.algorithm.name()).into());
     }
-    let proof = token.proof();
     let claims = match jwt::verify(host, token, &key.public).await? {
         Verdict::Verified(claims) => claims,
         Verdict::Forged => return Err(refuse(Reason::SignatureWrong, "").into()),
@@ -217,19 +245,15 @@ pub async fn verify<H: Host>(
     if claims.get("cnf").is_some() {
         return Err(refuse(Reason::SenderConstrained, "").into());
     }
-    let own: OwnToken = claims.read().map_err(|what| refuse(Reason::TokenMalformed, &what))?;
-    if now >= own.exp {
-        return Err(refuse(Reason::Expired, &format!("{} s ago", now.since(own.exp))).into());
-    }
-    if let Some(dead) = dead(zone, &own, &kid) {
-        return Err(refuse(Reason::CutOff, &dead).into());
-    }
-    Ok(Identity {
-        principal: own.subject(),
-        expires: own.exp,
-        proof,
-        source: Source::Own(Box::new(own)),
-    })
+    Ok(claims.read().map_err(|what| refuse(Reason::TokenMalformed, &what))?)
+}
+
+fn refuse(slot: Slot, reason: Reason, detail: &str) -> Refusal {
+    Refusal::proof(slot, reason, format!("our own: {detail}"))
+}
+
+fn expired(slot: Slot, own: &OwnToken, now: Timestamp) -> Refusal {
+    refuse(slot, Reason::Expired, &format!("{} s ago", now.since(own.exp)))
 }
 
 /// The claims of a token of ours, whoever shows it: verified, unexpired, cut off by nothing. Whether it
@@ -251,18 +275,42 @@ pub async fn read<H: Host>(
     own.ok_or_else(|| Refusal::proof(slot, Reason::IssuerUnknown, "not a token of ours").into())
 }
 
-/// What on a token's path is disabled or was cut off after it was decided (design §4).
-fn dead(zone: &Active, own: &OwnToken, kid: &str) -> Option<String> {
+/// The claims of a token of ours that is to be revoked. What may heal is no obstacle: a rule that a
+/// rollback brings back, an application that is enabled again. Nor is the end of its life on a clock
+/// that is ahead of others'.
+///
+/// # Errors
+///
+/// No key of the zone signed it, or it is over by every clock.
+pub async fn revocable<H: Host>(
+    host: &H,
+    zone: &Active,
+    token: &Secret,
+    now: Timestamp,
+) -> Result<OwnToken, Failure> {
+    let slot = Slot::Subject;
+    let parsed = identity::parse(slot, token)?;
+    let own = signed(host, zone, slot, Some(TokenType::AccessToken), parsed, now).await?;
+    // Nothing below it lives longer than it does.
+    let margin = limits::LEEWAY_SECS.saturating_add(limits::CLAIM_MARGIN_SECS);
+    if now >= own.exp.plus(margin) {
+        return Err(expired(slot, &own, now).into());
+    }
+    Ok(own)
+}
+
+/// What on a token's path is disabled, or was decided before a cut-off (design §4).
+fn dead(zone: &Active, own: &OwnToken) -> Option<String> {
     let subject = own.subject().named();
-    let of_token = zone.is_cut_off(&Named::key(kid), own.seq).then(|| "its key".to_owned());
-    let of_path = own.path.iter().find_map(|step| {
+    own.path.iter().find_map(|step| {
+        let before_emergency = step.seq < zone.snapshot.floor;
         let application = zone.is_cut_off(&Named::application(&step.client_id), step.seq);
         // A rule that the bundle no longer has vouches for nobody, and its tags are unknown.
         let rule = step.rules.iter().any(|rule| {
             zone.is_cut_off(&Named::rule(rule), step.seq) || !zone.bundle.rules.contains_key(rule)
         });
         let by_subject = zone.is_cut_off(&subject, step.seq);
-        (application || rule || by_subject).then(|| format!("hop `{}`", step.jti))
-    });
-    of_token.or(of_path)
+        let dead = before_emergency || application || rule || by_subject;
+        dead.then(|| format!("hop `{}`", step.jti))
+    })
 }

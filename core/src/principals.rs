@@ -1,5 +1,5 @@
-//! Disabling, enabling and cutting off: one write that stops a user, an application, a rule or a key
-//! (design §4).
+//! Disabling, enabling and cutting off: one write that stops a user, an application or a rule (design
+//! §4). What a key signed is stopped by an emergency rotation ([`crate::keys`]).
 //!
 //! Whoever is disabled does nothing until enabled again. A cut-off kills what was decided so far and
 //! leaves the rest alone: hops bear the `seq` that they were decided under, so no clock takes part.
@@ -8,10 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::active::{CutOff, Named, Snapshot};
-use crate::host::{Host, Unavailable};
+use crate::bundle::Bundle;
+use crate::host::Host;
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::publish::change;
+use crate::refusal::{Failure, Reason, Refusal};
 
 /// What becomes of somebody or something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +37,6 @@ pub enum Whom {
     Application(String),
     /// A rule, by its id.
     Rule(String),
-    /// A key of the zone, by its `kid`.
-    Key(String),
 }
 
 impl Whom {
@@ -47,7 +47,6 @@ impl Whom {
             Self::User(id) => Named::user(id),
             Self::Application(id) => Named::application(id),
             Self::Rule(id) => Named::rule(id),
-            Self::Key(kid) => Named::key(kid),
         }
     }
 
@@ -55,7 +54,17 @@ impl Whom {
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
-            Self::User(id) | Self::Application(id) | Self::Rule(id) | Self::Key(id) => id,
+            Self::User(id) | Self::Application(id) | Self::Rule(id) => id,
+        }
+    }
+
+    /// Whether `bundle` has it. Who the users are, no bundle says: any may be one.
+    #[must_use]
+    pub fn is_in(&self, bundle: &Bundle) -> bool {
+        match self {
+            Self::User(_) => true,
+            Self::Application(id) => bundle.applications.contains_key(id),
+            Self::Rule(id) => bundle.rules.contains_key(id),
         }
     }
 }
@@ -73,7 +82,7 @@ pub async fn take<H: Host>(
     measure: Measure,
     whom: &Whom,
     moment: &Moment,
-) -> Result<Snapshot, Unavailable> {
+) -> Result<Snapshot, Failure> {
     let named = whom.named();
     change(host, zone, moment, "measure", |snapshot| {
         forget_old(snapshot, moment.now);
@@ -89,10 +98,11 @@ pub async fn take<H: Host>(
         }
         if snapshot.disabled.len().max(snapshot.cut_offs.len()) > limits::MEASURES {
             let most = limits::MEASURES;
-            return Err(Unavailable(format!(
-                "{most} are disabled or cut off one by one already: take the rule, the application \
-                 or the key that they share"
-            )));
+            let what = format!(
+                "{most} are disabled or cut off one by one already: take the rule or the application \
+                 that they share"
+            );
+            return Err(Refusal::request(Reason::OperatorConflict, what).into());
         }
         Ok(Some(Vec::new()))
     })

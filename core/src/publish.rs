@@ -12,6 +12,7 @@ use crate::keys::{self, Rotation};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::policy::{Policies, encoded};
+use crate::refusal::{Failure, Reason, Refusal};
 
 /// What a zone keeps does not expire.
 pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -31,13 +32,14 @@ pub async fn activate<H: Host>(
     host: &H,
     bundle: &Bundle,
     moment: &Moment,
-) -> Result<Snapshot, Unavailable> {
+) -> Result<Snapshot, Failure> {
     let bytes = bundle
         .to_bytes()
         .map_err(|error| Unavailable(format!("the bundle has no JSON form: {error}")))?;
     if bytes.len() > limits::BUNDLE_BYTES {
         let (size, limit) = (bytes.len(), limits::BUNDLE_BYTES);
-        return Err(Unavailable(format!("the bundle has {size} bytes, {limit} are allowed")));
+        let what = format!("the bundle has {size} bytes, {limit} are allowed");
+        return Err(Refusal::request(Reason::OperatorTooLarge, what).into());
     }
     let name = Bundle::name(&bytes);
     let zone = &bundle.zone;
@@ -56,7 +58,8 @@ pub async fn activate<H: Host>(
     encoded::keep(host, &name, bundle, moment).await;
     let snapshot = change(host, zone, moment, "activate", |snapshot| {
         snapshot.bundle = Some(name.clone());
-        snapshot.longest_secs = snapshot.longest_secs.max(bundle.session_secs);
+        snapshot.activated = snapshot.seq.saturating_add(1);
+        keys::lengthen(snapshot, bundle.session_secs);
         Ok(Some(Vec::new()))
     })
     .await?;
@@ -78,13 +81,7 @@ pub(crate) async fn store<H: Host>(
     Ok(())
 }
 
-/// Stores one part of the bundle `name`. Whether the parts make that bundle is seen when it is
-/// activated.
-///
-/// # Errors
-///
-/// The part is too large, or the store does not take it.
-pub async fn store_part<H: Host>(
+async fn store_part<H: Host>(
     host: &H,
     zone: &str,
     name: &str,
@@ -92,17 +89,75 @@ pub async fn store_part<H: Host>(
     bytes: &[u8],
     moment: &Moment,
 ) -> Result<(), Unavailable> {
+    let id = format!("{name}/{part}");
+    let batch = part_batch(name, part, bytes, &id, Vec::new(), moment);
+    done(host.commit(&active::partition(zone), batch).await?)
+}
+
+/// Takes one part of the bundle `name` from somebody who says that it is one. Whether the parts make
+/// that bundle is seen when it is activated; those of the active one are left as they are.
+///
+/// # Errors
+///
+/// The part is too large, or another one than the active bundle's; or the store does not take it.
+pub async fn upload_part<H: Host>(
+    host: &H,
+    zone: &str,
+    name: &str,
+    part: usize,
+    bytes: &[u8],
+    moment: &Moment,
+) -> Result<(), Failure> {
+    if bytes.len() > limits::BUNDLE_PART_BYTES {
+        let (size, most) = (bytes.len(), limits::BUNDLE_PART_BYTES);
+        let what = format!("the part has {size} bytes, {most} are allowed");
+        return Err(Refusal::request(Reason::OperatorTooLarge, what).into());
+    }
+    let partition = active::partition(zone);
+    for attempt in 0..TRIES {
+        let (snapshot, version) = active::snapshot(host, zone).await?;
+        if snapshot.bundle.as_deref() == Some(name) {
+            let key = active::bundle_part(name, part);
+            let stored = host.read(&partition, &key).await?;
+            let stored = stored.into_iter().find(|record| record.key == key);
+            match stored.map(|record| record.value == bytes) {
+                Some(true) => return Ok(()),
+                Some(false) => {
+                    let what = "it is a part of the active bundle, which has other bytes there";
+                    return Err(Refusal::request(Reason::OperatorConflict, what).into());
+                }
+                None => {}
+            }
+        }
+        // The bundle may be activated meanwhile.
+        let unchanged = Expect::Version { key: SNAPSHOT.to_owned(), version };
+        let id = format!("{name}/{part}/{attempt}");
+        let batch = part_batch(name, part, bytes, &id, vec![unchanged], moment);
+        if host.commit(&partition, batch).await? == Commit::Done {
+            return Ok(());
+        }
+    }
+    Err(Failure::Unavailable(contended(zone)))
+}
+
+fn part_batch(
+    name: &str,
+    part: usize,
+    bytes: &[u8],
+    id: &str,
+    expect: Vec<Expect>,
+    moment: &Moment,
+) -> Batch {
     let key = active::bundle_part(name, part);
     let record = Record { key, value: bytes.to_vec(), expires: NEVER, version: 0 };
-    let batch = Batch {
-        id: moment.id(&format!("{name}/{part}")),
+    Batch {
+        id: moment.id(id),
         now: moment.now,
         until: None,
-        expect: Vec::new(),
+        expect,
         write: vec![Write::Put(record)],
         index: Vec::new(),
-    };
-    done(host.commit(&active::partition(zone), batch).await?)
+    }
 }
 
 /// The parts that a bundle's bytes are stored in: full ones, and a last one that is not, which says
@@ -113,11 +168,12 @@ pub fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.chunks(limits::BUNDLE_PART_BYTES).chain(full.then_some(end))
 }
 
-/// Reads the bytes of a bundle that somebody stored, and compiles its policies.
+/// Reads the bytes of a bundle that somebody stored, checks what is true of every bundle, and compiles
+/// its policies.
 ///
 /// # Errors
 ///
-/// They are not the bundle `name`, not canonical, another deployment's, or do not compile.
+/// They are not the bundle `name`, not canonical, another deployment's, unsafe, or do not compile.
 pub fn readable(deployment: &Deployment, name: &str, bytes: &[u8]) -> Result<Bundle, String> {
     if Bundle::name(bytes) != name {
         return Err("what is stored under this name has another SHA-256: store its parts".into());
@@ -130,6 +186,7 @@ pub fn readable(deployment: &Deployment, name: &str, bytes: &[u8]) -> Result<Bun
         let (zone, issuer) = (&bundle.zone, &bundle.issuer);
         return Err(format!("it is of zone `{zone}` at `{issuer}`, not of this deployment"));
     }
+    bundle.check()?;
     let faults = Policies::compile(&bundle).err().unwrap_or_default();
     match faults.first() {
         None => Ok(bundle),
@@ -161,12 +218,13 @@ async fn state<H: Host>(
         iss: &bundle.issuer,
         zone: &bundle.zone,
         bundle: name,
-        seq: snapshot.seq,
+        // A rotation or a measure may have come after it.
+        seq: snapshot.activated,
         iat: moment.now,
     };
     let signed =
         jwt::sign(host, &bundle.zone, key.algorithm, kid, "writ-bundle+jwt", statement).await?;
-    let key = format!("statement/{:020}", snapshot.seq);
+    let key = format!("statement/{:020}", snapshot.activated);
     let record = Record { key, value: signed.into_bytes(), expires: NEVER, version: 0 };
     let batch = Batch {
         id: moment.id("statement"),
@@ -190,8 +248,8 @@ pub async fn change<H: Host>(
     zone: &str,
     moment: &Moment,
     label: &str,
-    apply: impl Fn(&mut Snapshot) -> Result<Option<Vec<Write>>, Unavailable>,
-) -> Result<Snapshot, Unavailable> {
+    apply: impl Fn(&mut Snapshot) -> Result<Option<Vec<Write>>, Failure>,
+) -> Result<Snapshot, Failure> {
     for attempt in 0..TRIES {
         let (mut snapshot, version) = active::snapshot(host, zone).await?;
         let Some(with) = apply(&mut snapshot)? else { return Ok(snapshot) };
@@ -212,7 +270,11 @@ pub async fn change<H: Host>(
             return Ok(snapshot);
         }
     }
-    Err(Unavailable(format!("zone `{zone}` is being changed by somebody else; try again")))
+    Err(Failure::Unavailable(contended(zone)))
+}
+
+fn contended(zone: &str) -> Unavailable {
+    Unavailable(format!("zone `{zone}` is being changed by somebody else; try again"))
 }
 
 fn done(commit: Commit) -> Result<(), Unavailable> {

@@ -225,6 +225,12 @@ reasons! {
     OperatorRefused = "operator_refused",
     /// What the operator wants to activate is no bundle of this deployment.
     OperatorBundle = "operator_bundle",
+    /// The zone as it is does not allow what the operator asks for.
+    OperatorConflict = "operator_conflict",
+    /// What the operator wants to store is too large.
+    OperatorTooLarge = "operator_too_large",
+    /// The active bundle has nobody and nothing of this name.
+    OperatorUnknown = "operator_unknown",
 
     /// A policy forbids it.
     PolicyForbids = "policy_forbids",
@@ -234,6 +240,21 @@ reasons! {
     NoPermitActor = "no_permit_actor",
     /// A policy erred, and an error is a denial (P01).
     PolicyError = "policy_error",
+}
+
+impl Reason {
+    /// Whether the particulars are for the caller too: an operator who was recognised is told what is
+    /// wrong.
+    #[must_use]
+    pub const fn is_told(self) -> bool {
+        matches!(
+            self,
+            Self::OperatorBundle
+                | Self::OperatorConflict
+                | Self::OperatorTooLarge
+                | Self::OperatorUnknown
+        )
+    }
 }
 
 impl Refusal {
@@ -248,6 +269,11 @@ impl Refusal {
                 refused(401, "invalid_token", "this is not the operator's request")
             }
             R::OperatorBundle => refused(400, "invalid_request", "the bundle cannot be activated"),
+            R::OperatorConflict => refused(409, "conflict", "the zone as it is does not allow it"),
+            R::OperatorTooLarge => refused(413, "invalid_request", "it is too large"),
+            R::OperatorUnknown => {
+                refused(404, "unknown_principal", "the active bundle has no such name")
+            }
             R::ContentType => {
                 refused(400, "invalid_request", "the body is not application/x-www-form-urlencoded")
             }

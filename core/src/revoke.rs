@@ -2,17 +2,18 @@
 //!
 //! The application that holds a token ends it. One fact is written to its session, and every later
 //! commit that relies on the token or on one of its descendants is refused. A token that is no good
-//! is answered like one that was just revoked: there is nothing to find out here.
+//! is answered like one that was just revoked: there is nothing to find out here. What is no good only
+//! for now, because a rule, a party or a snapshot changed, is revoked all the same.
 
-use crate::active::Active;
+use crate::active::{self, Active};
 use crate::ask;
+use crate::deployment::Deployment;
 use crate::event::Event;
 use crate::form::Form;
 use crate::host::Host;
 use crate::http::Request;
 use crate::moment::Moment;
-use crate::own;
-use crate::parties;
+use crate::own::{self, OwnToken};
 use crate::refusal::{Failure, Reason, Refusal};
 use crate::secret::Secret;
 use crate::session;
@@ -25,6 +26,7 @@ use crate::session;
 /// whether it is revoked.
 pub async fn revoke<H: Host>(
     host: &H,
+    deployment: &Deployment,
     zone: &Active,
     request: &Request,
     form: &Form,
@@ -32,8 +34,9 @@ pub async fn revoke<H: Host>(
     event: &mut Event,
 ) -> Result<(), Failure> {
     let token = Secret::new(form.required("token")?);
-    let client = ask::authenticated(host, zone, request, form, moment.now, event).await?;
-    let own = match own::read(host, zone, &token, moment.now).await {
+    let client =
+        ask::authenticated_once(host, zone, request, form, "revocation", moment, event).await?;
+    let own = match find(host, deployment, zone, &token, moment).await {
         Ok(own) => own,
         // §2.2: an invalid token does not cause an error; the record says what was wrong with it.
         Err(Failure::Refused(refusal)) => {
@@ -49,8 +52,24 @@ pub async fn revoke<H: Host>(
         let detail = format!("the token is `{}`'s", own.client_id);
         return Err(Refusal::request(Reason::PresenterRefused, detail).into());
     }
-    let claims: Vec<_> = parties::client_claim(&client).into_iter().collect();
-    session::revoke(host, zone, &own, &claims, moment).await?;
+    session::revoke(host, zone, &own, moment).await?;
     event.revoked = Some(own.jti);
     Ok(())
+}
+
+/// The token's claims. Where this instance does not know its key, another one may: the store says.
+async fn find<H: Host>(
+    host: &H,
+    deployment: &Deployment,
+    zone: &Active,
+    token: &Secret,
+    moment: &Moment,
+) -> Result<OwnToken, Failure> {
+    match own::revocable(host, zone, token, moment.now).await {
+        Err(Failure::Refused(refusal)) if refusal.reason == Reason::KeyUnknown => {
+            let newer = active::reread(host, deployment, moment.now).await?;
+            own::revocable(host, &newer, token, moment.now).await
+        }
+        answered => answered,
+    }
 }

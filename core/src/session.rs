@@ -318,25 +318,21 @@ pub async fn alive<H: Host>(
     }
 }
 
-/// Revokes a hop and with it everything below it: no commit that relies on it succeeds any more. The
-/// client's single-use proofs are spent first. One fact is written, however many descendants there are.
+/// Revokes a hop and with it everything below it: no commit that relies on it succeeds any more. One
+/// fact is written, however many descendants there are.
 ///
 /// # Errors
 ///
-/// A proof was spent before, or the store does not say.
+/// The store does not say that it holds the fact.
 pub async fn revoke<H: Host>(
     host: &H,
     zone: &Active,
     token: &OwnToken,
-    proofs: &[Claim],
     moment: &Moment,
 ) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Revoked {
         at: Timestamp,
-    }
-    for (index, claim) in proofs.iter().enumerate() {
-        spend(host, zone, claim, &token.sid, moment.now, index, moment).await?;
     }
     // No session outlives it, whatever bundle it was opened under.
     let ends = moment.now.plus(zone.snapshot.longest_secs.max(zone.bundle.session_secs));
@@ -352,7 +348,12 @@ pub async fn revoke<H: Host>(
     };
     let partition = partition(&zone.bundle.zone, &token.sid);
     match commit(host, &partition, batch).await? {
-        Commit::Done | Commit::Refused(_) => Ok(()),
+        Commit::Done => Ok(()),
+        // The batch has no condition, and where the fact is there already it stays: a store that
+        // refuses it has not written it.
+        Commit::Refused(key) => {
+            Err(Unavailable(format!("the store refused the fact `{key}`")).into())
+        }
         Commit::Contended => Err(contended(&partition).into()),
     }
 }

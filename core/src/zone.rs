@@ -15,6 +15,7 @@ use crate::limits;
 use crate::policy::{Fault, Policies};
 
 mod application;
+mod check;
 mod claim;
 mod header;
 mod issuer;

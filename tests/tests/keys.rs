@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use writ_core::http::Request;
 use writ_core::limits;
+use writ_tests::faults::Call;
 use writ_tests::run::token_request;
 use writ_tests::world::{BEGINNING, World};
 
@@ -54,6 +55,10 @@ fn k05_a_flood_of_unknown_key_ids_fetches_twice_a_minute_at_most() {
         assert_eq!(world.send(exchange(&token), BEGINNING + number / 400).status, 400);
     }
     assert!(fetches(&world) <= 2, "{} fetches", fetches(&world));
+    // One of each is the bundle's.
+    let made = |call| world.host.faults.made(call);
+    let copies = (made(Call::Published), made(Call::Publish));
+    assert!(copies.0 <= 3 && copies.1 <= 3, "copies read and written: {copies:?}");
     assert_eq!(show(&world, good(), BEGINNING + 30), 200, "the good key is still known");
 }
 
@@ -111,6 +116,8 @@ fn k06_an_outage_from_the_start_is_unavailable_and_ends() {
         assert_eq!(show(&world, good(), BEGINNING + second), 503);
     }
     assert!(fetches(&world) <= 2, "{} fetches", fetches(&world));
+    let written = world.host.faults.made(Call::Publish);
+    assert!(written <= 3, "{written} copies written");
     world.host.web.publish(GOOD, 200, page.bytes());
     assert_eq!(show(&world, good(), BEGINNING + 70), 200);
 }

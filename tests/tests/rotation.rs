@@ -3,14 +3,20 @@
 
 use serde_json::{Value, json};
 use writ_core::active::{self, Snapshot};
+use writ_core::bundle::Bundle;
+use writ_core::http::Request;
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::jwt::Unverified;
 use writ_core::keys::{Rotated, Rotation, key_record, rotate};
-use writ_core::limits::{KEY_LEAD_SECS, ZONE_KEYS};
+use writ_core::limits::{KEY_LEAD_SECS, LEEWAY_SECS, ZONE_KEYS};
+use writ_core::moment::Timestamp;
+use writ_core::publish::{activate, change};
+use writ_core::refusal::Failure;
 use writ_tests::keys::verify;
 use writ_tests::run::token_request;
 use writ_tests::target::get;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
+use writ_tests::zones::{Places, Zone};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const FILES: &str = "https://files.example/api";
@@ -148,6 +154,133 @@ fn s09_after_an_emergency_nothing_that_an_old_key_signed_counts() {
     assert!(world.host.store.contents().keys().all(|(_, key)| *key != sealed));
 }
 
+/// A hop that an old key admitted has a child that a new key signed: the emergency stops that too.
+#[test]
+fn s09_no_hop_that_was_decided_before_an_emergency_counts() {
+    let world = World::new("plain");
+    let before = token(&world, BEGINNING);
+    let keys = snapshot(&world).keys;
+    turn(&world, Rotation::Emergency, BEGINNING + 1);
+    let emergency = snapshot(&world);
+    assert_eq!(emergency.floor, emergency.seq, "what is decided from then on bears it");
+    // As if the key of the old hop were a good one.
+    let again = block_on(change(&*world.host, "plain", &moment(BEGINNING + 1), "keys", |zone| {
+        zone.keys.extend(keys.clone());
+        Ok(Some(Vec::new()))
+    }));
+    assert_eq!(again.unwrap().floor, emergency.floor);
+    let now = BEGINNING + 5;
+    assert_eq!(exchange(&world, &before, now), 400);
+    assert_eq!(world.take_events().pop().unwrap().reason, Some("cut_off"));
+    assert!(!introspected(&world, &before, now));
+    let after = token(&world, now);
+    assert_eq!(exchange(&world, &after, now), 200);
+    assert!(introspected(&world, &after, now));
+}
+
+fn introspected(world: &World, token: &str, now: i64) -> bool {
+    let fields =
+        [("client_id", "assistant"), ("client_secret", "assistant-secret"), ("token", token)];
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let request = Request { path: "/oauth/introspect".to_owned(), ..token_request(&fields) };
+    world.send(request, now).json().unwrap()["active"] == true
+}
+
+/// The bundle of the zone `plain`, changed.
+fn bundle(apply: impl Fn(&mut Bundle)) -> Bundle {
+    let mut bundle = Zone::load("plain", &Places::in_process()).compile().unwrap();
+    apply(&mut bundle);
+    bundle
+}
+
+fn publish(world: &World, bundle: &Bundle, now: i64) {
+    block_on(activate(&*world.host, bundle, &moment(now))).unwrap();
+}
+
+/// The keys of an algorithm that the active bundle does not ask for have no successor: they verify, and
+/// sign again when it does.
+#[test]
+fn s09_a_change_of_algorithm_is_rolled_back_whenever_the_operator_likes() {
+    let (es256, rs256) = (bundle(|_| ()), bundle(|bundle| bundle.algorithm = Algorithm::RS256));
+    let world = World::new("plain");
+    let first = token(&world, BEGINNING);
+    publish(&world, &rs256, BEGINNING + 5);
+    let second = token(&world, BEGINNING + 10);
+    assert_ne!(kid(&first), kid(&second));
+    assert_eq!(exchange(&world, &first, BEGINNING + 10), 200, "its key verifies to its end");
+    // Rotations of the one are none of the other, and days pass.
+    let day = 86_400;
+    for days in 1..10 {
+        let moment = moment(BEGINNING + days * day);
+        let planned = Rotation::Planned;
+        block_on(rotate(&*world.host, "plain", Algorithm::RS256, planned, &moment)).unwrap();
+    }
+    let now = BEGINNING + 10 * day;
+    let third = token(&world, now);
+    publish(&world, &es256, now + 5);
+    let now = now + 10;
+    let back = token(&world, now);
+    assert_eq!(kid(&back), kid(&first), "the key from before signs again");
+    assert_eq!((exchange(&world, &back, now), exchange(&world, &third, now)), (200, 200));
+    assert!(verifies(&back, &key_set(&world, now)));
+    let emergency = turn(&world, Rotation::Emergency, now);
+    assert_eq!(emergency.snapshot.keys.len(), 1, "an emergency drops the keys of all algorithms");
+}
+
+/// A key whose end is near signs nothing that would outlive it.
+#[test]
+fn a_key_that_ends_before_its_tokens_signs_none() {
+    let world = World::new("plain");
+    let ends = moment(BEGINNING);
+    let ended = block_on(change(&*world.host, "plain", &ends, "end", |zone| {
+        zone.keys.values_mut().for_each(|key| key.until = Some(Timestamp(BEGINNING + 60)));
+        Ok(Some(Vec::new()))
+    }));
+    let old = ended.unwrap().keys.into_keys().next().unwrap();
+    // Activating makes the key that is missing.
+    publish(&world, &bundle(|bundle| bundle.token_secs = 200), BEGINNING);
+    let token = token(&world, BEGINNING);
+    assert_ne!(kid(&token), old);
+    assert_eq!(exchange(&world, &token, BEGINNING + 100), 200);
+}
+
+/// A bundle with longer sessions, activated while a rotation is on its way.
+#[test]
+fn a_replaced_key_verifies_the_longer_sessions_of_a_later_bundle() {
+    let world = World::new("plain");
+    let old = snapshot(&world).keys.into_keys().next().unwrap();
+    turn(&world, Rotation::Planned, BEGINNING);
+    let secs = 86_400;
+    let longer = bundle(|bundle| {
+        bundle.session_secs = secs;
+        bundle.token_secs = secs;
+    });
+    publish(&world, &longer, BEGINNING + 60);
+    let token = token(&world, BEGINNING + KEY_LEAD_SECS - 1);
+    assert_eq!(kid(&token), old);
+    let exp = claims(&token)["exp"].as_i64().unwrap();
+    assert_eq!(exp, BEGINNING + KEY_LEAD_SECS - 1 + secs);
+    assert_eq!(exchange(&world, &token, exp - 31), 200, "to its last seconds");
+}
+
+/// An instance whose clock is behind signs as soon as there is a key.
+#[test]
+fn a_first_key_and_one_of_an_emergency_sign_by_every_clock() {
+    let world = World::new("plain");
+    let behind = BEGINNING - LEEWAY_SECS;
+    assert!(snapshot(&world).signing(Algorithm::ES256, Timestamp(behind)).is_some());
+    let now = BEGINNING + 1_000;
+    let emergency = turn(&world, Rotation::Emergency, now);
+    let behind = token(&world, now - LEEWAY_SECS);
+    assert_eq!(kid(&behind), emergency.kid);
+    // One that follows another begins after it.
+    let next = turn(&world, Rotation::AtOnce, now + 1);
+    let signing = snapshot(&world);
+    let (signing, _) = signing.signing(Algorithm::ES256, Timestamp(now + 1)).unwrap();
+    assert_eq!(*signing, next.kid);
+}
+
 #[test]
 fn a_rotation_on_its_way_is_not_overtaken_by_another() {
     let world = World::new("plain");
@@ -168,8 +301,8 @@ fn keys_do_not_pile_up_without_end() {
     };
     let made = (0..100).take_while(|count| rotate(*count).is_ok()).count();
     assert_eq!(made, ZONE_KEYS - 1);
-    let refused = rotate(100).unwrap_err();
-    assert!(refused.0.contains("rotate less often"), "{}", refused.0);
+    let Failure::Refused(refused) = rotate(100).unwrap_err() else { panic!("not a refusal") };
+    assert!(refused.detail.contains("rotate less often"), "{}", refused.detail);
     assert_eq!(key_set(&world, BEGINNING + 100).len(), ZONE_KEYS);
 }
 

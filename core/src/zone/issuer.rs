@@ -294,4 +294,4 @@ const TOKEN_TYPES: [(&str, TokenType); 3] = [
 
 /// Shortest and longest `exp - iat` that may be accepted: two days and an hour, for Modal's tokens.
 /// A Kubernetes token of one year stays out whatever its row says.
-const LIFETIME_SECS: RangeInclusive<i64> = 1..=176_400;
+pub(super) const LIFETIME_SECS: RangeInclusive<i64> = 1..=176_400;

@@ -96,6 +96,19 @@ pub(super) fn check_alike<'a>(
     }
 }
 
+/// Two of `ids` that read alike, where there are any.
+pub(super) fn alike<'a>(ids: impl IntoIterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for id in ids {
+        for skeleton in [folded(id), drawn(id)] {
+            if let Some(other) = seen.insert(skeleton, id).filter(|other| *other != id) {
+                return Some((id, other));
+            }
+        }
+    }
+    None
+}
+
 /// The name without letter case.
 fn folded(name: &str) -> String {
     format!("folded {}", name.replace('-', "_").to_ascii_lowercase())

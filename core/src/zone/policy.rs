@@ -32,7 +32,7 @@ pub(super) fn read(report: &Report, files: &[Source]) -> BTreeMap<String, String
     policies
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     names::check(name)?;
     match name.strip_suffix(".cedar") {
         None | Some("") => Err("must end in `.cedar`".to_owned()),

@@ -70,7 +70,7 @@ fn scopes(table: &Table, key: &'static str) -> BTreeSet<String> {
 }
 
 /// Checks a resource's identifier: an absolute URI without a fragment (RFC 8707 §2).
-fn check_uri(text: &str) -> Result<(), String> {
+pub(super) fn check_uri(text: &str) -> Result<(), String> {
     let absolute =
         "must be an absolute URI, such as `https://api.example.com` or `urn:example:api`";
     let Some((scheme, rest)) = text.split_once(':') else { return Err(absolute.to_owned()) };

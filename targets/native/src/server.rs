@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use writ_core::deployment::Deployment;
+use writ_core::event::{Event, Outcome};
+use writ_core::host::Host as _;
 use writ_core::{http, limits};
 use writ_process::{log, moment};
 
@@ -117,8 +119,8 @@ impl Service {
         let request = match timeout(BODY_TIME, convert(request)).await {
             Ok(Ok(request)) => request,
             // The client stopped in the middle, and nothing has begun.
-            Ok(Err(_)) => return bare(StatusCode::BAD_REQUEST),
-            Err(_) => return bare(StatusCode::REQUEST_TIMEOUT),
+            Ok(Err(_)) => return unread(&native, &self.deployment, StatusCode::BAD_REQUEST),
+            Err(_) => return unread(&native, &self.deployment, StatusCode::REQUEST_TIMEOUT),
         };
         let moment = match moment::draw() {
             Ok(moment) => moment,
@@ -175,6 +177,24 @@ fn render(answer: http::Response) -> Response<Full<Bytes>> {
         response.headers_mut().append(name, value);
     }
     response
+}
+
+/// Records a request that never came whole, and answers it. The core is not asked: its endpoint and its
+/// parameters are unknown.
+fn unread(native: &Native, deployment: &Deployment, status: StatusCode) -> Response<Full<Bytes>> {
+    if let Ok(moment) = moment::draw() {
+        native.record(&Event {
+            time: moment.now,
+            request: moment.id("request"),
+            zone: deployment.zone.clone(),
+            endpoint: "unknown",
+            outcome: Outcome::Refuse,
+            status: status.as_u16(),
+            reason: Some("body_incomplete"),
+            ..Event::default()
+        });
+    }
+    bare(status)
 }
 
 fn unavailable() -> Response<Full<Bytes>> {

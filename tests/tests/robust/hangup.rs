@@ -60,6 +60,8 @@ fn a_client_that_hangs_up_leaves_the_whole_exchange_or_nothing() {
     let stopped = process.stop();
     assert_eq!(stopped.code, Some(0), "{}", stopped.said);
     assert!(!stopped.said.contains("did not end well"), "{}", stopped.said);
+    let broken = |event: &&Value| event["reason"] == "body_incomplete" && event["status"] == 400;
+    assert!(stopped.events.iter().any(|event| broken(&event)), "half a request is in the record");
     let records = records(&site);
     let tells = |event: &Value, proof: &str| {
         event["proofs"].as_array().is_some_and(|proofs| proofs.iter().any(|p| p == proof))

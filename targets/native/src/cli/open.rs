@@ -164,8 +164,11 @@ pub(super) async fn rotate(
 }
 
 /// The operator is told why the store or the keys failed; a caller never is.
-pub(super) fn unavailable(error: writ_core::host::Unavailable) -> Failure {
-    Failure(error.0)
+pub(super) fn unavailable(error: impl Into<writ_core::refusal::Failure>) -> Failure {
+    match error.into() {
+        writ_core::refusal::Failure::Refused(refusal) => Failure(refusal.detail),
+        writ_core::refusal::Failure::Unavailable(unavailable) => Failure(unavailable.0),
+    }
 }
 
 /// The runtime of a command.
