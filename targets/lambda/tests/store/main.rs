@@ -5,11 +5,13 @@ use aws::{Aws, Fault};
 use contract::{NOW, Strong, batch, record, session};
 use serde_json::Value;
 use writ_core::host::{
-    Batch, Commit, Entry, Expect, Kind, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Entry, Expect, Host as _, Kind, Listing, Page, Partition, Record, Unavailable,
+    Write,
 };
 use writ_core::jwk::Algorithm;
 use writ_core::limits;
 use writ_core::moment::Timestamp;
+use writ_lambda::host::{Instance, Lambda};
 use writ_lambda::store::Store;
 use writ_process::crypto::PrivateKey;
 
@@ -354,6 +356,24 @@ async fn copies_are_whole_or_missing() {
     store.publish("one", "b", &vec![0; 900 * 1024 + 1], expires).await.unwrap();
     assert_eq!(store.published("one", "b").await.unwrap(), None);
     assert_eq!(store.published("two", "a").await.unwrap(), None, "S07");
+}
+
+/// Whoever can write to the table's copies does not say whose signature counts.
+#[tokio::test]
+async fn x13_a_copy_that_somebody_else_put_there_is_none() {
+    let aws = Aws::start();
+    let (store, expires) = (aws.store(), NOW.plus(1_000_000_000));
+    let wrapping = aws.wrapping("one", "WRIT_WRAPPING_SECRET").await.unwrap();
+    let host = Lambda::new(Instance::new(aws.store(), wrapping));
+    for name in ["keys/a", "keys/b"] {
+        host.publish("one", name, name.as_bytes(), expires).await.unwrap();
+        assert_eq!(host.published("one", name).await.unwrap(), Some(name.as_bytes().to_vec()));
+    }
+    let other = store.published("one", "keys/b").await.unwrap().unwrap();
+    for forged in [b"theirs".to_vec(), [[0; 32].as_slice(), b"theirs"].concat(), other] {
+        store.publish("one", "keys/a", &forged, expires).await.unwrap();
+        assert_eq!(host.published("one", "keys/a").await.unwrap(), None);
+    }
 }
 
 /// A subject may be longer than DynamoDB's keys are.
