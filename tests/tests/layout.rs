@@ -29,7 +29,10 @@ fn every_record_index_and_published_name_is_documented() {
         let of_kind = contents.keys().filter(|(partition, _)| partition.kind == kind);
         of_kind.map(|(_, key)| shape(key)).collect()
     };
-    assert_eq!(keys(Kind::Zone), documented("## The zone's partition"), "the zone's records");
+    // Spin alone writes policies in their encoded form.
+    let mut zone = keys(Kind::Zone);
+    zone.insert("policies".to_owned());
+    assert_eq!(zone, documented("## The zone's partition"), "the zone's records");
     // What nothing writes yet is honoured all the same, and documented as such.
     let mut session = keys(Kind::Session);
     session.insert("ended".to_owned());
