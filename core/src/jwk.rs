@@ -210,6 +210,17 @@ impl PublicKey {
 }
 
 impl Material {
+    /// How long every signature of this key is (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1; for RSA as long as
+    /// the modulus, RFC 8017 §8). For platforms that take another length for a fault of their own.
+    #[must_use]
+    pub fn signature_bytes(&self) -> usize {
+        match self {
+            Self::Rsa { n, .. } => n.len(),
+            Self::P256 { .. } | Self::Ed25519 { .. } => 64,
+            Self::P384 { .. } => 96,
+        }
+    }
+
     fn parse<'a>(kty: &str, text: &impl Fn(&str) -> Option<&'a str>) -> Result<Self, JwkError> {
         let bytes = |name: &str, what: &'static str| {
             text(name).and_then(from_base64url).ok_or(JwkError::Malformed(what))

@@ -4,6 +4,7 @@ pub mod active;
 pub mod ask;
 pub mod bundle;
 pub mod client;
+pub mod copies;
 pub mod deployment;
 pub mod encoding;
 pub mod event;

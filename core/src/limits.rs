@@ -88,6 +88,8 @@ pub const SET_POLICIES: usize = 50_000;
 pub const BUNDLE_PART_BYTES: usize = 48 * 1024;
 /// Bytes of a compiled bundle.
 pub const BUNDLE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a published copy: a whole bundle, and what stands before it.
+pub const COPY_BYTES: usize = BUNDLE_BYTES + 64;
 /// Seconds an operator's token may live: a request and its transport.
 pub const OPERATOR_SECS: i64 = 120;
 /// Policies of one bundle.

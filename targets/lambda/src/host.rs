@@ -79,11 +79,14 @@ impl Host for Lambda {
         bytes: &[u8],
         expires: Timestamp,
     ) -> Result<(), Unavailable> {
-        self.instance.store.publish(zone, name, bytes, expires).await
+        let copy = self.instance.keys.wrapping().copies().seal(zone, name, bytes);
+        self.instance.store.publish(zone, name, &copy, expires).await
     }
 
     async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
-        self.instance.store.published(zone, name).await
+        let copy = self.instance.store.published(zone, name).await?;
+        let copies = self.instance.keys.wrapping().copies();
+        Ok(copy.and_then(|copy| copies.open(zone, name, copy)))
     }
 
     async fn verify(

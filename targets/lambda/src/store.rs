@@ -133,13 +133,14 @@ impl Store {
         };
         // A refusal of a batch that was done would be a replay that is none, so its own id is looked
         // for once more, where it was not seen.
-        if let Some(first) = batch.write.first().map(Write::key).filter(|key| !failed.knows(key)) {
-            let place = Place::of(first);
-            let item = self.item(partition, &place).await?;
-            failed.note(&place, item.as_ref()).ok_or_else(unreadable)?;
-            if store::was_done(batch, |key| failed.find(key)) {
-                return Ok(Some(Commit::Done));
+        for place in batch.write.first().map(Write::key).map(Place::all).unwrap_or_default() {
+            if !failed.looked_at(&place) {
+                let item = self.item(partition, &place).await?;
+                failed.note(&place, item.as_ref()).ok_or_else(unreadable)?;
             }
+        }
+        if store::was_done(batch, |key| failed.find(key)) {
+            return Ok(Some(Commit::Done));
         }
         Ok(Some(Commit::Refused(refused.to_owned())))
     }
@@ -167,7 +168,12 @@ impl Store {
             let facts = Place::Facts.records(&facts).ok_or_else(unreadable)?;
             records.extend(facts.into_iter().map(|stored| stored.record));
             records.retain(|record| record.key.starts_with(prefix));
-            records.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+            // A revocation may have expired in one place, and be put anew in the other.
+            let latest = |record: &Record| std::cmp::Reverse(record.expires);
+            records.sort_unstable_by(|one, other| {
+                (&one.key, latest(one)).cmp(&(&other.key, latest(other)))
+            });
+            records.dedup_by(|other, one| other.key == one.key);
         }
         records.truncate(limits::BATCH_RECORDS);
         Ok(records)

@@ -15,6 +15,7 @@ use rsa::{BigUint, RsaPublicKey};
 use sha2::digest::const_oid::AssociatedOid;
 use sha2::digest::{Digest, FixedOutputReset};
 use sha2::{Sha256, Sha384, Sha512};
+use writ_core::copies::CopyKey;
 use writ_core::host::{NewKey, Unavailable};
 use writ_core::jwk::{Algorithm, Material, PublicKey};
 use writ_core::{encoding, limits, sealed};
@@ -206,7 +207,10 @@ impl std::fmt::Debug for PrivateKey {
 }
 
 /// The platform's secret, which private keys are sealed with while they lie in the store.
-pub struct WrappingKey(Aes256Gcm);
+pub struct WrappingKey {
+    cipher: Aes256Gcm,
+    copies: CopyKey,
+}
 
 impl WrappingKey {
     /// Reads the secret: 32 bytes in base64url. `None` where it has another form.
@@ -214,7 +218,14 @@ impl WrappingKey {
     pub fn read(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(encoding::from_base64url(text.trim())?);
         let key: &[u8; sealed::KEY_BYTES] = bytes.as_slice().try_into().ok()?;
-        Some(Self(Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(key))))
+        let cipher = Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(key));
+        Some(Self { cipher, copies: CopyKey::new(key) })
+    }
+
+    /// What published copies are sealed with.
+    #[must_use]
+    pub const fn copies(&self) -> &CopyKey {
+        &self.copies
     }
 
     /// Makes a key and seals it.
@@ -232,7 +243,7 @@ impl WrappingKey {
         let aad = sealed::context(zone, kid, algorithm);
         let payload = Payload { msg: &der, aad: &aad };
         let ciphertext =
-            self.0.encrypt(Nonce::from_slice(&*nonce), payload).map_err(|_| failed())?;
+            self.cipher.encrypt(Nonce::from_slice(&*nonce), payload).map_err(|_| failed())?;
         Ok(NewKey { wrapped: sealed::join(&nonce, &ciphertext), public })
     }
 
@@ -254,7 +265,7 @@ impl WrappingKey {
         let opened = sealed::split(bytes).and_then(|(nonce, ciphertext)| {
             let aad = sealed::context(zone, kid, algorithm);
             let payload = Payload { msg: ciphertext, aad: &aad };
-            self.0.decrypt(Nonce::from_slice(nonce), payload).ok().map(Zeroizing::new)
+            self.cipher.decrypt(Nonce::from_slice(nonce), payload).ok().map(Zeroizing::new)
         });
         opened.and_then(|der| PrivateKey::from_pkcs8(algorithm, &der)).ok_or_else(|| {
             Unavailable(format!(

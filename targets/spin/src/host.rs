@@ -101,7 +101,7 @@ impl Host for Spin {
         })
     }
 
-    // A copy carries its own end: Spin's key-value store has none.
+    // A copy carries its own end, under its seal: Spin's key-value store has none.
     async fn publish(
         &self,
         zone: &str,
@@ -110,6 +110,7 @@ impl Host for Spin {
         expires: Timestamp,
     ) -> Result<(), Unavailable> {
         let value = [expires.0.to_be_bytes().as_slice(), bytes].concat();
+        let value = self.wrapping.copies().seal(zone, name, &value);
         let store = key_value::Store::open_default();
         store
             .and_then(|store| store.set(&copy(zone, name), &value))
@@ -120,6 +121,7 @@ impl Host for Spin {
         // No copy and no store of copies are the same to whoever asks.
         let found = key_value::Store::open_default().and_then(|store| store.get(&copy(zone, name)));
         let value = found.ok().flatten();
+        let value = value.and_then(|value| self.wrapping.copies().open(zone, name, value));
         Ok(value.and_then(|value| {
             let (expires, bytes) = value.split_first_chunk::<8>()?;
             let live = i64::from_be_bytes(*expires) > component::now().0;

@@ -2,7 +2,7 @@
 //!
 //! Everything here is arithmetic: the core has chosen the key and the algorithm, and this file says
 //! whether the numbers agree (RFC 7518 §3, RFC 8037 §3.1). A key or signature of the wrong shape is a
-//! signature that does not verify. Private keys are wrapped and unwrapped by the platform itself, so
+//! signature that does not verify; a platform that fails is no answer at all. Private keys are wrapped and unwrapped by the platform itself, so
 //! their bytes never enter this module's memory.
 
 use std::cell::RefCell;
@@ -12,6 +12,7 @@ use js_sys::futures::JsFuture;
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Crypto, CryptoKey, CryptoKeyPair, SubtleCrypto};
+use writ_core::copies::CopyKey;
 use writ_core::deployment::WRAPPING_KEY;
 use writ_core::encoding::{base64url, from_base64url};
 use writ_core::host::{NewKey, Unavailable};
@@ -21,24 +22,36 @@ use writ_core::sealed;
 use crate::objects::told;
 
 /// Whether `signature` is `key`'s over `message`.
+///
+/// # Errors
+///
+/// The platform failed: it says nothing about the signature.
 pub(crate) async fn verify(
     algorithm: Algorithm,
     key: &PublicKey,
     message: &[u8],
     signature: &[u8],
 ) -> Result<bool, Unavailable> {
-    if !key.serves(algorithm) {
+    // The platform takes an Ed25519 signature of another length for a fault, which it is not.
+    if !key.serves(algorithm) || signature.len() != key.material.signature_bytes() {
         return Ok(false);
     }
-    // A point that is not on its curve is refused here (J13).
-    let Ok(key) = public(algorithm, &key.material).await else { return Ok(false) };
+    let key = match public(algorithm, &key.material).await {
+        Ok(key) => key,
+        // A point that is not on its curve, or numbers that are no key (J13).
+        Err(error) if is_no_key(&error) => return Ok(false),
+        Err(error) => return Err(fault("reading a key", &error)),
+    };
     let verified = subtle()?.verify_with_object_and_js_u8_array_and_js_u8_array(
         &parameters(algorithm),
         &key,
         &signature.into(),
         &message.into(),
     );
-    Ok(finish(verified).await.is_ok_and(|verdict| verdict.is_truthy()))
+    // What else is wrong with a signature makes it `false`, and never an error: tests/tests/worker/signatures.rs
+    // has every vector of Project Wycheproof say so.
+    let verdict = finish(verified).await.map_err(|error| fault("verifying", &error))?;
+    verdict.as_bool().ok_or_else(|| Unavailable("the platform gave no verdict".into()))
 }
 
 /// A private key of a zone in this isolate. It cannot be exported again.
@@ -68,7 +81,7 @@ pub(crate) fn kept(zone: &str, kid: &str) -> Option<PrivateKey> {
 }
 
 /// What private keys are sealed with ([`writ_core::sealed`]).
-pub(crate) struct Wrapping(Vec<u8>);
+pub(crate) struct Wrapping([u8; sealed::KEY_BYTES]);
 
 impl Wrapping {
     /// Reads the wrapping key: base64url of 32 bytes.
@@ -77,9 +90,14 @@ impl Wrapping {
     ///
     /// It is something else.
     pub(crate) fn new(text: &str) -> Result<Self, Unavailable> {
-        let bytes = from_base64url(text.trim()).filter(|key| key.len() == sealed::KEY_BYTES);
+        let bytes = from_base64url(text.trim()).and_then(|key| key.try_into().ok());
         let malformed = || format!("`{WRAPPING_KEY}` is not 32 bytes in base64url without padding");
         bytes.map(Self).ok_or_else(|| Unavailable(malformed()))
+    }
+
+    /// What published copies are sealed with.
+    pub(crate) fn copies(&self) -> CopyKey {
+        CopyKey::new(&self.0)
     }
 
     /// Makes a new key of `zone`. An RSA key has 2048 bits: it is for clients that know nothing
@@ -303,6 +321,14 @@ fn subtle() -> Result<SubtleCrypto, Unavailable> {
 
 async fn finish(promise: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
     JsFuture::from(promise?).await
+}
+
+/// Whether a key was refused for what it is, and not for the platform's own reasons: a point off its curve
+/// as a `DataError`; RSA numbers that its library does not compute with, as large exponents, as an
+/// `OperationError`. What fails within the platform has neither name.
+fn is_no_key(error: &JsValue) -> bool {
+    let name = Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string());
+    name.is_some_and(|name| matches!(&*name, "DataError" | "OperationError"))
 }
 
 fn fault(what: &str, error: &JsValue) -> Unavailable {

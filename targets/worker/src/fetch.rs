@@ -72,12 +72,60 @@ fn allowed(request: &Outbound) -> Result<Url, &'static str> {
         return Err("its port is not 443");
     }
     // The parser has turned every spelling of an IPv4 address (decimal, octal, hexadecimal,
-    // shortened) into an address, which is not a domain. `localhost` leads nowhere else.
+    // shortened) into an address, which is not a domain; and capitals into small letters.
     match url.domain() {
         None => Err("its host is an address and not a name"),
-        Some(name) if name == "localhost" || name.ends_with(".localhost") => {
-            Err("its host is this machine")
-        }
+        Some(name) if is_here(name) => Err("its host is this machine"),
         Some(_) => Ok(url),
+    }
+}
+
+/// Whether a name leads to the machine that asks, wherever it is asked (RFC 6761 §6.3), or is of those
+/// that systems give it. A name may end with the dot of the root.
+fn is_here(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    let mut labels = name.rsplit('.');
+    let last = labels.next().unwrap_or_default();
+    last.is_empty() || HERE.contains(&last)
+}
+
+/// Last labels of such names. Some systems call themselves `localhost.localdomain`, or `ip6-localhost`.
+const HERE: [&str; 5] = ["localhost", "localdomain", "localhost6", "ip6-localhost", "ip6-loopback"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k01_no_spelling_of_this_machine_is_fetched() {
+        for host in [
+            "localhost",
+            "localhost.",
+            "LOCALHOST.",
+            "localhost..",
+            "a.localhost",
+            "a.localhost.",
+            "localhost.localdomain",
+            "localhost.localdomain.",
+            "ip6-localhost",
+            "ip6-localhost.",
+            "l%6fcalhost.",
+            "localhost%2e",
+            "localhost\u{3002}",
+            "127.0.0.1.",
+            "127.1",
+            "0x7f.1",
+            "[::1]",
+            ".",
+        ] {
+            let url = format!("https://{host}/keys");
+            let request = Outbound { url: url.clone(), loopback: false };
+            assert!(allowed(&request).is_err(), "{url}");
+        }
+        for host in ["keys.example", "keys.example.", "localhost.example", "notlocalhost.example"] {
+            let url = format!("https://{host}/keys");
+            let request = Outbound { url: url.clone(), loopback: false };
+            assert!(allowed(&request).is_ok(), "{url}");
+        }
     }
 }

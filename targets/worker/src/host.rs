@@ -18,6 +18,7 @@ use writ_core::moment::Timestamp;
 
 use crate::crypto::{self, Wrapping};
 use crate::objects::Objects;
+use crate::partition::MARGIN_SECS;
 use crate::{fetch, memory, moment};
 
 /// The host of one request.
@@ -49,14 +50,13 @@ impl Edge {
         Ok(Self { deployment, env: env.clone(), objects, began: moment::millis() })
     }
 
-    /// Deletes expired entries of the index, a bounded number.
+    /// Has the index delete its expired entries. It goes on by itself where there are many.
     ///
     /// # Errors
     ///
     /// A part of the index does not answer.
     pub(crate) async fn sweep(&self) -> Result<(), Unavailable> {
-        // As long as in a partition: a clock that is set forward must not make anybody forget.
-        let before = moment::now().plus(-3_600);
+        let before = moment::now().plus(-MARGIN_SECS);
         self.objects.sweep(&self.deployment.zone, before).await
     }
 
@@ -98,7 +98,8 @@ impl Host for Edge {
     ) -> Result<(), Unavailable> {
         let left = expires.since(moment::now());
         let Some(copies) = self.copies().filter(|_| left >= KV_LEAST_SECS) else { return Ok(()) };
-        if let Ok(mut put) = copies.put_bytes(&copy(zone, name), bytes) {
+        let sealed = self.wrapping()?.copies().seal(zone, name, bytes);
+        if let Ok(mut put) = copies.put_bytes(&copy(zone, name), &sealed) {
             if left < KV_MOST_SECS {
                 put = put.expiration(expires.0.unsigned_abs());
             }
@@ -110,7 +111,8 @@ impl Host for Edge {
     async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         let Some(copies) = self.copies() else { return Ok(None) };
         let found = within(KV_MILLIS, copies.get(&copy(zone, name)).bytes()).await;
-        Ok(found.and_then(Result::ok).flatten())
+        let Some(found) = found.and_then(Result::ok).flatten() else { return Ok(None) };
+        Ok(self.wrapping()?.copies().open(zone, name, found))
     }
 
     async fn verify(

@@ -1,7 +1,8 @@
 //! The index of a zone: a few Durable Objects, between which its sessions are divided.
 //!
 //! An entry comes at least once and is kept once. Each object sorts its part by instant, session and
-//! key; who lists asks all of them and merges.
+//! key; who lists asks all of them and merges. What expired is deleted a piece at a time: the first when
+//! it is asked for, the others by the object's own alarm, until nothing is left.
 
 use std::cell::Cell;
 
@@ -10,12 +11,13 @@ use wasm_bindgen::JsValue;
 use worker::{DurableObject, Env, Error, Request, Response, State, durable_object};
 use writ_core::host::Listed;
 
-use crate::objects;
+use crate::partition::MARGIN_SECS;
 use crate::sql::{Sql, Values, number, text};
 use crate::wire::{Asked, Entered, Found};
+use crate::{moment, objects};
 
 /// One part of a zone's index.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub(crate) struct Index {
     sql: Sql,
     /// Whether the table is known to be there.
@@ -39,6 +41,11 @@ impl DurableObject for Index {
             "/sweep" => objects::answer(&self.sweep(serde_json::from_str::<i64>(&body)?)?),
             _ => Response::error("there is no such path", 404),
         }
+    }
+
+    async fn alarm(&self) -> Result<Response, Error> {
+        self.sweep(moment::now().plus(-MARGIN_SECS).0)?;
+        Response::empty()
     }
 }
 
@@ -76,8 +83,11 @@ impl Index {
             return Ok(0);
         }
         let values = Values::default().number(before).number(SWEEP_ROWS);
-        let swept = self.sql.run(SWEEP, &values.0)?;
-        Ok(swept.len())
+        let swept = self.sql.run(SWEEP, &values.0)?.len();
+        if i64::try_from(swept).is_ok_and(|swept| swept >= SWEEP_ROWS) {
+            self.sql.wake(moment::millis() + SWEEP_MILLIS)?;
+        }
+        Ok(swept)
     }
 
     fn exists(&self) -> Result<bool, JsValue> {
@@ -88,8 +98,10 @@ impl Index {
     }
 }
 
-/// Entries that one sweep deletes at most.
-const SWEEP_ROWS: i64 = 5_000;
+/// Entries that are deleted at a time: entries and listings wait for it.
+const SWEEP_ROWS: i64 = 2_000;
+/// How long they are let through before the next.
+const SWEEP_MILLIS: f64 = 500.0;
 
 const TABLE: &str = "CREATE TABLE entry (name TEXT NOT NULL, value TEXT NOT NULL,
     at INTEGER NOT NULL, session TEXT NOT NULL, key TEXT NOT NULL, expires INTEGER NOT NULL,

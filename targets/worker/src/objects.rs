@@ -75,7 +75,8 @@ impl Objects {
         Ok(page(found, asked.4))
     }
 
-    /// Deletes entries of the index that expired at `before` or earlier, a bounded number.
+    /// Has the index delete the entries that expired at `before` or earlier: a bounded number before it
+    /// answers, and the others after that.
     pub(crate) async fn sweep(&self, zone: &str, before: Timestamp) -> Result<(), Unavailable> {
         for number in 0..PARTS {
             ask(&self.index, &part(zone, number), "sweep", &before.0.to_string()).await?;

@@ -17,7 +17,7 @@ use writ_core::store::{Applied, Stored, apply, keys};
 
 use crate::objects::Objects;
 use crate::sql::{Sql, Values, bytes, instant, number, text};
-use crate::wire::{Batched, Outcome, Row, row};
+use crate::wire::{self, Batched, Outcome, Row, row};
 use crate::{moment, objects};
 
 /// A partition.
@@ -99,13 +99,12 @@ impl Shared {
                 self.sql.run("DELETE FROM record WHERE key = ?", &Values::default().text(key).0)?;
             }
             self.enter(batched)?;
-            let waits = !batched.index.is_empty() || self.waiting()?.is_some();
             let due = put.iter().map(|stored| stored.record.expires.0).min();
-            self.wake(match due {
-                _ if waits => moment::millis() + RETRY_MILLIS,
-                Some(secs) => swept(secs),
-                None => f64::INFINITY,
-            })?;
+            match (self.waiting()?, due) {
+                (Some(first), _) => self.wake(retry(&first))?,
+                (None, Some(secs)) => self.wake(swept(secs))?,
+                (None, None) => {}
+            }
             Ok(Outcome::Done)
         })?;
         // Not inside: a transaction that is rolled back takes its tables along.
@@ -147,8 +146,8 @@ impl Shared {
             return Ok(());
         }
         let entries = serde_json::to_string(&batched.index).map_err(|error| error.to_string())?;
-        let values = Values::default().text(&batched.part).text(&entries);
-        self.sql.run("INSERT INTO outbox (part, entries) VALUES (?, ?)", &values.0).map(drop)
+        let now = Values::default().number(whole(moment::millis()));
+        self.sql.run(ENTER, &now.text(&batched.part).text(&entries).0).map(drop)
     }
 
     /// Hands the entries that wait to the index. What it has taken is not handed over again; what it
@@ -195,7 +194,7 @@ impl Shared {
         self.sql
             .run("DELETE FROM record WHERE expires <= ?", &Values::default().number(before.0).0)?;
         match self.waiting()? {
-            Some(_) => self.wake(moment::millis() + RETRY_MILLIS),
+            Some(first) => self.wake(retry(&first)),
             None => self.rest(),
         }
     }
@@ -255,11 +254,21 @@ fn swept(secs: i64) -> f64 {
     secs.saturating_add(MARGIN_SECS) as f64 * 1_000.0
 }
 
-/// How long entries wait for another try.
-const RETRY_MILLIS: f64 = 10_000.0;
+/// When what waits is shown to the index again. It waits since the millisecond that is its id.
+#[expect(clippy::cast_precision_loss, reason = "an instant in milliseconds")]
+fn retry(waiting: &Array) -> f64 {
+    let now = moment::millis();
+    now + wire::retry_millis(now - number(waiting, 0) as f64, js_sys::Math::random())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "an instant in milliseconds")]
+fn whole(millis: f64) -> i64 {
+    millis as i64
+}
+
 /// Seconds that a record is kept beyond its expiry: a clock that is set forward by mistake for less
 /// than this must not make the store forget a spent proof.
-const MARGIN_SECS: i64 = 3_600;
+pub(crate) const MARGIN_SECS: i64 = 3_600;
 /// The last instant of a JavaScript date.
 const LAST_MILLIS: f64 = 8.64e15;
 
@@ -272,4 +281,7 @@ const READ: &str = "SELECT key, expires, version, batch, value FROM record
     WHERE key >= ? AND key < ? ORDER BY key LIMIT ?";
 const PUT: &str = "INSERT OR REPLACE INTO record (key, expires, version, batch, value)
     VALUES (?, ?, ?, ?, ?)";
+/// An id is the millisecond in which the entries were put there, or the first free one after it.
+const ENTER: &str = "INSERT INTO outbox (id, part, entries) VALUES
+    (MAX(?, (SELECT COALESCE(MAX(id), 0) + 1 FROM outbox)), ?, ?)";
 const WAITING: &str = "SELECT id, part, entries FROM outbox ORDER BY id LIMIT 1";

@@ -189,6 +189,19 @@ pub fn page(found: Vec<Vec<Found>>, limit: usize) -> Page {
     Page { entries, next }
 }
 
+/// For how long entries that have waited for `waited` milliseconds are left alone by an index that did
+/// not take them: about as long again, so that the pauses double. `drawn` is between 0 and 1, and keeps
+/// partitions that failed together from coming back together.
+#[must_use]
+pub fn retry_millis(waited: f64, drawn: f64) -> f64 {
+    waited.clamp(RETRY_LEAST_MILLIS, RETRY_MOST_MILLIS) * (0.75 + drawn / 2.0)
+}
+
+/// The first pause: about that of a call that gets no answer, twice.
+const RETRY_LEAST_MILLIS: f64 = 10_000.0;
+/// No entry is later than about this after the index has come back.
+const RETRY_MOST_MILLIS: f64 = 15.0 * 60_000.0;
+
 /// Objects that share a zone's index: each takes the entries of its share of the sessions, so that
 /// no single one has to keep up with the whole zone. There may be more one day: entries stay where
 /// they are, and who lists asks all.

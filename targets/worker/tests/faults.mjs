@@ -7,6 +7,7 @@
 //   late    it is made, and answered when nobody waits any more
 //   lost    it is made, and fails
 //   empty   (get, put) KV knows nothing, and keeps nothing
+//   { instead: TEXT }   (get) KV has this and nothing else
 const LONG = 7_000;
 const pause = () => new Promise((resolve) => setTimeout(resolve, LONG));
 
@@ -15,6 +16,7 @@ async function spoiled(env, name, call) {
   const fault = faults[name];
   if (fault === 'refuse') throw new Error('overloaded, by a test');
   if (fault === 'empty') return null;
+  if (fault?.instead) return new TextEncoder().encode(fault.instead).buffer;
   if (fault === 'slow') await pause();
   const answer = await call();
   if (fault === 'late') await pause();

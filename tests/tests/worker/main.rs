@@ -27,6 +27,7 @@ use contract::{NOW, Strong, batch, record, session};
 #[path = "../../contract.rs"]
 mod contract;
 mod measure;
+mod signatures;
 mod spoiled;
 
 /// The objects of a Worker that runs, and what goes with them when they are dropped.
@@ -196,8 +197,61 @@ fn entries_wait_until_the_index_takes_them() {
     assert!(within(20, || listed() == 1), "what was lost was taken all the same");
     std::fs::write(&faults, "{}").unwrap();
     // Taken once more, and kept once.
-    std::thread::sleep(std::time::Duration::from_secs(11));
+    std::thread::sleep(std::time::Duration::from_secs(16));
     assert_eq!(listed(), 1);
+}
+
+/// An index that is down is asked less and less often, and not by all at the same moment.
+#[test]
+fn entries_wait_longer_each_time() {
+    let retries = |drawn: f64| {
+        let pauses = std::iter::successors(Some((0.0, 0.0)), |(waited, _)| {
+            let pause = wire::retry_millis(*waited, drawn);
+            Some((waited + pause, pause))
+        });
+        pauses.skip(1).take(20).map(|(_, pause)| pause).collect::<Vec<f64>>()
+    };
+    let usual = retries(0.5);
+    assert_eq!(usual[..5], [10_000.0, 10_000.0, 20_000.0, 40_000.0, 80_000.0]);
+    assert_eq!(usual.last(), Some(&900_000.0), "there is an end to it");
+    for (drawn, least, most) in [(0.0, 7_500.0, 675_000.0), (1.0, 12_500.0, 1_125_000.0)] {
+        let drawn = retries(drawn);
+        assert!(drawn.is_sorted(), "{drawn:?}");
+        assert_eq!((drawn.first(), drawn.last()), (Some(&least), Some(&most)));
+    }
+    // A clock that was set back, and what waits from before ids were instants.
+    assert!(wire::retry_millis(-5.0, 0.5) == 10_000.0);
+    assert!(wire::retry_millis(1.8e12, 0.5) == 900_000.0);
+}
+
+/// One call a hour is enough, however many entries expired in it.
+#[test]
+fn an_index_sweeps_until_nothing_is_left() {
+    let state = tempfile::tempdir().unwrap();
+    let objects = Objects::start(&state);
+    let part = wire::part("one", 0);
+    let now = clock();
+    for piece in 0..7 {
+        let entries: Vec<wire::Entered> = (0..1_000)
+            .map(|number| {
+                let key = format!("hop/{piece}-{number}");
+                // The last piece has not expired for long enough.
+                let expires = now - if piece < 6 { 4_000 } else { 3_000 };
+                ("user".into(), "alice".into(), NOW.0, "a".into(), key, expires)
+            })
+            .collect();
+        let () = objects.ask("INDEX", part.clone(), "enter", &entries).unwrap();
+    }
+    let asked: wire::Asked = ("user".into(), "alice".into(), 0, None, 10_000);
+    let left = || {
+        let found: Vec<Found> = objects.ask("INDEX", part.clone(), "list", &asked).unwrap();
+        found.len()
+    };
+    assert_eq!(left(), 7_000);
+    let swept: usize = objects.ask("INDEX", part.clone(), "sweep", &(now - 3_600)).unwrap();
+    assert_eq!(swept, 2_000);
+    assert_eq!(left(), 5_000, "entries and listings come between");
+    assert!(within(20, || left() == 1_000), "{} are left", left());
 }
 
 /// What expired long ago goes by itself, and with the last record the whole object.

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use writ_core::http::Request;
+use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::limits;
 use writ_tests::client::{Answer, parts};
+use writ_tests::keys;
 use writ_tests::run::token_request;
 use writ_tests::running::Running;
 use writ_tests::target::{clock, get};
@@ -44,15 +46,8 @@ impl Spoiled {
     }
 
     fn once(&self) -> Request {
-        let token =
-            self.running.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), clock());
-        let fields = [
-            ("grant_type", EXCHANGE),
-            ("subject_token", &*token),
-            ("subject_token_type", JWT),
-            ("resource", "https://files.example/api"),
-        ];
-        token_request(&fields.map(|(name, value)| (name.to_owned(), value.to_owned())))
+        let job = json!({ "from": "jobs", "claims": { "sub": "job" } });
+        exchange(&self.running.sign(job, clock()))
     }
 
     fn send(&self, request: &Request) -> Answer {
@@ -62,6 +57,16 @@ impl Spoiled {
     fn status(&self, request: &Request) -> u16 {
         self.send(request).status
     }
+}
+
+fn exchange(token: &str) -> Request {
+    let fields = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", token),
+        ("subject_token_type", JWT),
+        ("resource", "https://files.example/api"),
+    ];
+    token_request(&fields.map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
 /// No token leaves without its record, whatever happens to the call that writes it.
@@ -126,6 +131,23 @@ fn kv_that_knows_nothing_changes_nothing() {
     spoiled.spoil(json!({}));
     spoiled.running.restart();
     assert_eq!(spoiled.status(&spoiled.once()), 200);
+}
+
+/// Whoever can write to KV does not say whose signature counts: a key set that lies there without our tag
+/// is none, and the issuer is asked.
+#[test]
+fn x13_a_key_set_that_somebody_put_into_kv_is_not_believed() {
+    let mut spoiled = Spoiled::start();
+    let theirs = PublicKey::parse(&keys::jwk("ci", Algorithm::ES256)).unwrap();
+    let forged = json!({ "set": { "keys": [theirs], "at": clock() } }).to_string();
+    for copy in [forged.clone(), format!("{}{forged}", "x".repeat(32))] {
+        spoiled.spoil(json!({ "get": { "instead": copy } }));
+        // A new isolate, so that nothing is remembered.
+        spoiled.running.restart();
+        let job = json!({ "from": "jobs", "signer": "ci", "claims": { "sub": "job" } });
+        assert_eq!(spoiled.status(&exchange(&spoiled.running.sign(job, clock()))), 400);
+        assert_eq!(spoiled.status(&spoiled.once()), 200, "its own keys are found");
+    }
 }
 
 /// The index is behind, and no decision waits for it.

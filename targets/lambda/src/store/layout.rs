@@ -17,7 +17,8 @@ use writ_core::{active, session};
 /// An item as DynamoDB has it.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Where a record lies in its partition.
+/// Where a record lies in its partition. A revocation lies beside the other facts while there is room
+/// for it, and on its own from then on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     /// Beside the other facts, in the item of them all.
@@ -33,6 +34,12 @@ impl Place {
         } else {
             Self::Own(key.to_owned())
         }
+    }
+
+    /// Where the record can be.
+    pub(super) fn all(key: &str) -> Vec<Self> {
+        let own = is_revocation(key).then(|| Self::Own(key.to_owned()));
+        [Self::of(key)].into_iter().chain(own).collect()
     }
 
     /// The sort key of the place's item.
@@ -58,7 +65,19 @@ impl Place {
 /// Whether records whose key starts with `prefix` can lie beside the facts, and on their own.
 pub(super) fn places(prefix: &str) -> (bool, bool) {
     let within = FACTS.iter().any(|fact| prefix.starts_with(fact));
-    (within || FACTS.iter().any(|fact| fact.starts_with(prefix)), !within)
+    let beside = within || FACTS.iter().any(|fact| fact.starts_with(prefix));
+    (beside, !within || is_revocation(prefix))
+}
+
+/// Whether the record is one of those without a bound to their number.
+pub(super) fn is_revocation(key: &str) -> bool {
+    key.starts_with(session::REVOKED)
+}
+
+/// Whether there is no room for another revocation in an item of facts.
+pub(super) fn is_full(facts: &Item) -> bool {
+    let count = facts.get(REVOCATIONS).and_then(|count| count.as_n().ok()?.parse().ok());
+    count.is_some_and(|count: u64| count >= REVOCATIONS_BESIDE)
 }
 
 /// The key of a partition's items. No zone's name holds a space, and no kind's.
@@ -155,6 +174,11 @@ pub(super) const VERSION: &str = "n";
 pub(super) const BATCH: &str = "b";
 /// When DynamoDB may sweep the item.
 pub(super) const TTL: &str = "ttl";
+/// How many revocations were written to a partition: an attribute of its facts.
+pub(super) const REVOCATIONS: &str = "revocations";
+/// So many of them lie beside the facts. Every commit pays for the size of that item, and it has
+/// 400 KB at most; a revocation has some hundred bytes.
+pub(super) const REVOCATIONS_BESIDE: u64 = 64;
 /// What every index sorts by.
 pub(super) const AT: &str = "at";
 /// The indexes. Each looks up by the attribute of its own name.

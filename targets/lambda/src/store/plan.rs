@@ -4,6 +4,10 @@
 //! counts on or starts again, an opening is made or left. So a plan assumes it, and its conditions
 //! hold DynamoDB to the assumption. The first plan guesses; a wrong guess changes nothing, comes back
 //! with what there is, and the next plan knows.
+//!
+//! One of the guesses is that there is room for revocations beside the facts. Where there is none, they
+//! are items of their own, and a path is looked for there too. Whoever writes such an item counts it in
+//! the facts, so no commit that guesses that there is room passes by it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +20,9 @@ use writ_core::host::{Batch, Entry, Expect, Partition, Record, Write};
 use writ_core::moment::Timestamp;
 use writ_core::store::Stored;
 
-use super::layout::{self, AT, BATCH, ENTRIES, EXPIRES, Item, Place, TTL, VERSION};
+use super::layout::{
+    self, AT, BATCH, ENTRIES, EXPIRES, Item, Place, REVOCATIONS, REVOCATIONS_BESIDE, TTL, VERSION,
+};
 
 /// What was seen of a partition's items. A place that is not in it was not looked at.
 #[derive(Debug, Default)]
@@ -26,6 +32,8 @@ pub(super) struct Seen(BTreeMap<Place, Found>);
 struct Found {
     records: Vec<Stored>,
     sweep: Option<i64>,
+    /// No room is left beside the facts.
+    full: bool,
 }
 
 impl Seen {
@@ -36,20 +44,45 @@ impl Seen {
             Some(item) => Found {
                 records: place.records(item)?,
                 sweep: item.get(TTL).and_then(|ttl| ttl.as_n().ok()?.parse().ok()),
+                full: *place == Place::Facts && layout::is_full(item),
             },
         };
         self.0.insert(place.clone(), found);
         Some(())
     }
 
-    /// Whether the record's place was looked at.
+    /// Whether it was seen if the record is there.
     pub(super) fn knows(&self, key: &str) -> bool {
-        self.0.contains_key(&Place::of(key))
+        let own = Place::Own(key.to_owned());
+        let looked = |place: &Place| self.0.contains_key(place);
+        let place = Place::of(key);
+        let elsewhere = layout::is_revocation(key) && self.full();
+        self.find(key).is_some() || looked(&own) || (looked(&place) && !elsewhere)
+    }
+
+    /// Whether the place was looked at.
+    pub(super) fn looked_at(&self, place: &Place) -> bool {
+        self.0.contains_key(place)
     }
 
     /// The record as it was seen.
     pub(super) fn find(&self, key: &str) -> Option<&Stored> {
-        self.0.get(&Place::of(key))?.records.iter().find(|stored| stored.record.key == key)
+        self.place_of(key).map(|(_, stored)| stored)
+    }
+
+    /// The record, and where it was seen. One that expired may lie in one place, and what was put
+    /// later in the other.
+    fn place_of(&self, key: &str) -> Option<(Place, &Stored)> {
+        let all = Place::all(key).into_iter().filter_map(|place| {
+            let records = &self.0.get(&place)?.records;
+            records.iter().find(|stored| stored.record.key == key).map(|stored| (place, stored))
+        });
+        all.max_by_key(|(_, stored)| stored.record.expires)
+    }
+
+    /// Whether the facts have no room for another revocation.
+    fn full(&self) -> bool {
+        self.0.get(&Place::Facts).is_some_and(|facts| facts.full)
     }
 }
 
@@ -68,16 +101,36 @@ pub(super) fn plan(
 ) -> Result<Plan, BuildError> {
     let mut parts: BTreeMap<Place, Part> = BTreeMap::new();
     for expect in &batch.expect {
-        part(&mut parts, expect.key()).expect(expect, batch.now);
+        if layout::is_revocation(expect.key()) && !seen.full() {
+            part(&mut parts, &Place::Facts).has_room();
+        }
+        for place in expected(batch, seen, expect) {
+            part(&mut parts, &place).expect(expect, batch.now);
+        }
     }
     for (index, write) in batch.write.iter().enumerate() {
-        let live = is_live(batch, seen, write.key());
-        let part = part(&mut parts, write.key());
+        let key = write.key();
+        let live = live(batch, seen, key);
+        let places = places(seen, key);
+        // It is written where it is, and otherwise where there is room.
+        let place = live.clone().or_else(|| places.last().cloned());
+        let place = place.unwrap_or_else(|| Place::of(key));
+        for other in places.iter().filter(|other| **other != place) {
+            match write {
+                Write::Forget(_) => part(&mut parts, other).write(write, false, batch),
+                _ if live.is_none() => part(&mut parts, other).is_gone(key, batch.now),
+                _ => {}
+            }
+        }
+        if layout::is_revocation(key) && live.is_none() && !matches!(write, Write::Forget(_)) {
+            part(&mut parts, &Place::Facts).count(write, seen.full());
+        }
+        let part = part(&mut parts, &place);
         if index == 0 && !matches!(write, Write::Forget(_)) {
             // A batch that was done finds its id, and is not done again.
-            part.is_not_of(write.key(), &batch.id);
+            part.is_not_of(key, &batch.id);
         }
-        part.write(write, live, batch);
+        part.write(write, live.is_some(), batch);
     }
     for (place, part) in &mut parts {
         part.sweep(partition, place, seen);
@@ -102,22 +155,39 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-fn part<'a>(parts: &'a mut BTreeMap<Place, Part>, key: &str) -> &'a mut Part {
-    let place = Place::of(key);
-    let nested = place == Place::Facts;
-    parts.entry(place).or_insert_with(|| Part { nested, ..Part::default() })
+fn part<'a>(parts: &'a mut BTreeMap<Place, Part>, place: &Place) -> &'a mut Part {
+    let nested = *place == Place::Facts;
+    parts.entry(place.clone()).or_insert_with(|| Part { nested, ..Part::default() })
 }
 
-/// Whether the record is there: as it was seen, or else as the batch's own conditions suggest.
-fn is_live(batch: &Batch, seen: &Seen, key: &str) -> bool {
-    if seen.knows(key) {
-        return seen.find(key).is_some_and(|found| found.record.expires > batch.now);
+/// Where the record can be, the last of them being where it is put.
+fn places(seen: &Seen, key: &str) -> Vec<Place> {
+    if seen.full() { Place::all(key) } else { vec![Place::of(key)] }
+}
+
+/// Where a condition on a record is looked at: that it is there, where it is; the others, wherever it can
+/// be.
+fn expected(batch: &Batch, seen: &Seen, expect: &Expect) -> Vec<Place> {
+    let all = places(seen, expect.key());
+    match expect {
+        Expect::Live { .. } | Expect::Version { version: 1.., .. } => {
+            live(batch, seen, expect.key()).map_or(all, |place| vec![place])
+        }
+        _ => all,
     }
-    batch
-        .expect
-        .iter()
-        .filter(|expect| expect.key() == key)
+}
+
+/// Where the record is, if it is there: as it was seen, or else as the batch's own conditions suggest.
+fn live(batch: &Batch, seen: &Seen, key: &str) -> Option<Place> {
+    if seen.knows(key) {
+        let found = seen.place_of(key);
+        let live = found.filter(|(_, found)| found.record.expires > batch.now);
+        return live.map(|(place, _)| place);
+    }
+    let mut expected = batch.expect.iter().filter(|expect| expect.key() == key);
+    expected
         .any(|expect| matches!(expect, Expect::Live { .. } | Expect::Version { version: 1.., .. }))
+        .then(|| Place::of(key))
 }
 
 /// An entry that no record of the batch can carry: a second application on the chain.
@@ -142,6 +212,8 @@ struct Part {
     conditions: Vec<String>,
     set: Vec<(String, AttributeValue)>,
     count: Vec<String>,
+    /// Revocations that are new.
+    counted: u64,
     remove: Vec<String>,
     /// The whole item, where it is put.
     put: Option<Item>,
@@ -202,6 +274,36 @@ impl Part {
                 self.put_first(record, &batch.id);
             }
         }
+    }
+
+    fn is_gone(&mut self, key: &str, now: Timestamp) {
+        let gone = self.gone(key, now);
+        self.condition(gone);
+    }
+
+    /// There is room for another revocation.
+    fn has_room(&mut self) {
+        let (count, most) = self.revocations();
+        self.condition(format!("(attribute_not_exists({count}) OR {count} < {most})"));
+    }
+
+    /// Counts a revocation, beside these facts or in an item of its own. The facts stay as long as it.
+    fn count(&mut self, write: &Write, full: bool) {
+        if full {
+            let (count, most) = self.revocations();
+            self.condition(format!("{count} >= {most}"));
+        } else {
+            self.has_room();
+        }
+        self.counted = self.counted.saturating_add(1);
+        if let Write::Put(record) | Write::PutIfAbsent(record) = write {
+            self.expires = self.expires.max(Some(record.expires));
+        }
+    }
+
+    fn revocations(&mut self) -> (String, String) {
+        let most = layout::number(REVOCATIONS_BESIDE);
+        (self.name(REVOCATIONS), self.value(most))
     }
 
     fn put_first(&mut self, record: &Record, batch: &str) {
@@ -332,6 +434,10 @@ impl Part {
         let mut clauses = Vec::new();
         if !set.is_empty() {
             clauses.push(format!("SET {}", set.join(", ")));
+        }
+        if self.counted > 0 {
+            let (count, more) = (self.name(REVOCATIONS), layout::number(self.counted));
+            clauses.push(format!("ADD {count} {}", self.value(more)));
         }
         if !self.remove.is_empty() {
             clauses.push(format!("REMOVE {}", self.remove.join(", ")));

@@ -5,7 +5,7 @@
     reason = "test support: a panic is a failed test"
 )]
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -111,11 +111,20 @@ impl Aws {
 
     /// The instant after which an item may be swept.
     pub(crate) async fn ttl(&self, partition: &str, item: &str) -> Option<i64> {
+        let item = self.item(partition, item).await;
+        item.get("ttl").map(|ttl| ttl.as_n().unwrap().parse().unwrap())
+    }
+
+    /// An item as it lies in the table.
+    pub(crate) async fn item(
+        &self,
+        partition: &str,
+        item: &str,
+    ) -> HashMap<String, AttributeValue> {
         let get = aws::dynamodb(&self.settings).get_item().table_name("writ");
         let get = get.key("pk", AttributeValue::S(partition.into()));
         let found = get.key("sk", AttributeValue::S(item.into())).send().await.unwrap();
-        let item = found.item.expect("the item is there");
-        item.get("ttl").map(|ttl| ttl.as_n().unwrap().parse().unwrap())
+        found.item.expect("the item is there")
     }
 }
 

@@ -5,11 +5,13 @@ use aws::{Aws, Fault};
 use contract::{NOW, Strong, batch, record, session};
 use serde_json::Value;
 use writ_core::host::{
-    Batch, Commit, Entry, Expect, Kind, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Entry, Expect, Host as _, Kind, Listing, Page, Partition, Record, Unavailable,
+    Write,
 };
 use writ_core::jwk::Algorithm;
 use writ_core::limits;
 use writ_core::moment::Timestamp;
+use writ_lambda::host::{Instance, Lambda};
 use writ_lambda::store::Store;
 use writ_process::crypto::PrivateKey;
 
@@ -178,6 +180,111 @@ async fn a_hop_is_one_transaction_of_few_items() {
     }
 }
 
+/// However many tokens of a session are revoked, the item that every commit of it conditions on stays
+/// small; what was revoked stops what rests on it, wherever the fact lies.
+#[tokio::test]
+async fn x11_revocations_without_number_leave_a_session_that_commits() {
+    let aws = Aws::start();
+    let (store, place) = (aws.store(), session("one", "many"));
+    assert_eq!(store.commit(&place, hop("1", true, 1)).await.unwrap(), Commit::Done);
+    let revoke = |number: u32, id: &str, secs: i64| {
+        let fact = record(&format!("revoked/r{number:03}"), &format!("by {id}"));
+        let fact = Record { expires: NOW.plus(10_000 + secs), ..fact };
+        batch(id, vec![], vec![Write::PutIfAbsent(fact)])
+    };
+    for number in 0..90 {
+        let revoked = revoke(number, &format!("a{number}"), number.into());
+        assert_eq!(store.commit(&place, revoked).await.unwrap(), Commit::Done, "{number}");
+    }
+    let facts = aws.item("session one many", "facts").await;
+    let beside = facts.keys().filter(|key| key.starts_with("revoked/")).count();
+    assert_eq!(beside, 64);
+    assert_eq!(facts["revocations"].as_n().unwrap(), "90");
+    assert_eq!(
+        aws.item("session one many", "record revoked/r089").await["v"].as_b().unwrap().as_ref(),
+        b"by a89"
+    );
+    // The facts are swept after the last of them, so that nobody finds room in new ones.
+    let swept = NOW.0 + 10_089 + 24 * 3600;
+    assert_eq!(aws.ttl("session one many", "facts").await, Some(swept));
+    // A path of eight, of which one is revoked.
+    let path = |id: &str, revoked: Option<u32>| {
+        let mut batch = hop(id, false, 1);
+        let revoked = revoked.map(|number| absent(&format!("revoked/r{number:03}")));
+        if let Some(revoked) = revoked {
+            batch.expect.pop();
+            batch.expect.insert(5, revoked);
+        }
+        batch
+    };
+    for number in [0, 63, 64, 89] {
+        let refused = store.commit(&place, path(&format!("p{number}"), Some(number))).await;
+        assert_eq!(refused, Ok(Commit::Refused(format!("revoked/r{number:03}"))));
+        // Without writes, as introspection asks.
+        let asked = Batch { write: vec![], index: vec![], ..path("asked", Some(number)) };
+        let refused = store.commit(&place, asked).await;
+        assert_eq!(refused, Ok(Commit::Refused(format!("revoked/r{number:03}"))));
+        // Revoked once more, it stays as it was; and what is there already is found again.
+        let again = revoke(number, &format!("again-{number}"), 0);
+        assert_eq!(store.commit(&place, again).await, Ok(Commit::Done));
+        let first = revoke(number, &format!("a{number}"), number.into());
+        assert_eq!(store.commit(&place, first).await, Ok(Commit::Done));
+        let read = store.read(&place, &format!("revoked/r{number:03}")).await.unwrap();
+        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].value, format!("by a{number}").into_bytes());
+        assert_eq!(read[0].version, 1);
+    }
+    let read = store.read(&place, "revoked/").await.unwrap();
+    let keys: Vec<_> = read.iter().map(|record| record.key.clone()).collect();
+    let expected: Vec<_> = (0..24).map(|number| format!("revoked/r{number:03}")).collect();
+    assert_eq!(keys, expected);
+    // An answer that was lost is not a second revocation.
+    aws.faults.take();
+    aws.faults.next([Fault::Delay(0), Fault::Lost]);
+    assert!(store.commit(&place, revoke(90, "lost", 0)).await.is_err());
+    assert_eq!(store.commit(&place, revoke(90, "lost", 0)).await, Ok(Commit::Done));
+    assert_eq!(store.read(&place, "revoked/r090").await.unwrap()[0].version, 1);
+    // What is not revoked goes on: two requests, the second with a condition for each hop of the path.
+    aws.faults.take();
+    assert_eq!(store.commit(&place, path("good", None)).await, Ok(Commit::Done));
+    assert_eq!(items(&aws), [2, 10]);
+    assert_eq!(store.commit(&place, hop("good", false, 1)).await, Ok(Commit::Done));
+}
+
+/// A revocation that comes between another commit's look and its act is seen by it.
+#[tokio::test]
+async fn x12_a_commit_that_is_overtaken_by_the_first_revocation_without_room_is_refused() {
+    let aws = Aws::start();
+    let (store, place) = (aws.store(), session("one", "overtaken"));
+    assert_eq!(store.commit(&place, hop("1", true, 1)).await.unwrap(), Commit::Done);
+    let revoke = |key: &str| batch(key, vec![], vec![Write::PutIfAbsent(record(key, "{}"))]);
+    for number in 0..64 {
+        let revoked = revoke(&format!("revoked/x{number}"));
+        assert_eq!(store.commit(&place, revoked).await.unwrap(), Commit::Done);
+    }
+    // The hop has learnt that there is no room, and its second attempt is held up; meanwhile a hop of
+    // its path is revoked.
+    aws.faults.next([Fault::Delay(0), Fault::Delay(1_500)]);
+    let slow = {
+        let (store, place) = (store.clone(), place.clone());
+        tokio::spawn(async move { store.commit(&place, hop("2", false, 1)).await })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    assert_eq!(store.commit(&place, revoke("revoked/7")).await, Ok(Commit::Done));
+    assert_eq!(slow.await.unwrap(), Ok(Commit::Refused("revoked/7".into())));
+}
+
+/// The number of items of each transaction that was sent.
+fn items(aws: &Aws) -> Vec<usize> {
+    let sent = aws.faults.take().into_iter();
+    let transactions = sent.filter(|(target, _)| target.ends_with("TransactWriteItems"));
+    let count = |body: Vec<u8>| {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        body["TransactItems"].as_array().unwrap().len()
+    };
+    transactions.map(|(_, body)| count(body)).collect()
+}
+
 /// A session that a reusable proof joins, and a denial after another one: DynamoDB says in its refusal
 /// what there is, so the second attempt is the last.
 #[tokio::test]
@@ -249,6 +356,24 @@ async fn copies_are_whole_or_missing() {
     store.publish("one", "b", &vec![0; 900 * 1024 + 1], expires).await.unwrap();
     assert_eq!(store.published("one", "b").await.unwrap(), None);
     assert_eq!(store.published("two", "a").await.unwrap(), None, "S07");
+}
+
+/// Whoever can write to the table's copies does not say whose signature counts.
+#[tokio::test]
+async fn x13_a_copy_that_somebody_else_put_there_is_none() {
+    let aws = Aws::start();
+    let (store, expires) = (aws.store(), NOW.plus(1_000_000_000));
+    let wrapping = aws.wrapping("one", "WRIT_WRAPPING_SECRET").await.unwrap();
+    let host = Lambda::new(Instance::new(aws.store(), wrapping));
+    for name in ["keys/a", "keys/b"] {
+        host.publish("one", name, name.as_bytes(), expires).await.unwrap();
+        assert_eq!(host.published("one", name).await.unwrap(), Some(name.as_bytes().to_vec()));
+    }
+    let other = store.published("one", "keys/b").await.unwrap().unwrap();
+    for forged in [b"theirs".to_vec(), [[0; 32].as_slice(), b"theirs"].concat(), other] {
+        store.publish("one", "keys/a", &forged, expires).await.unwrap();
+        assert_eq!(host.published("one", "keys/a").await.unwrap(), None);
+    }
 }
 
 /// A subject may be longer than DynamoDB's keys are.

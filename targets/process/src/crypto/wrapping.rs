@@ -4,6 +4,7 @@
 //! sealed key is bound to its zone, its id and its algorithm, so records cannot be swapped (S04).
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use writ_core::copies::CopyKey;
 use writ_core::encoding::{base64url, from_base64url};
 use writ_core::jwk::Algorithm;
 use writ_core::sealed::{self, KEY_BYTES};
@@ -17,6 +18,7 @@ use super::{CryptoError, PrivateKey};
 /// (NIST SP 800-38D §8.3); a zone seals one per signing key.
 pub struct WrappingKey {
     key: RandomizedNonceKey,
+    copies: CopyKey,
     origin: String,
 }
 
@@ -31,9 +33,16 @@ impl WrappingKey {
         let origin = origin.into();
         let malformed = || Malformed(origin.clone());
         let bytes = Zeroizing::new(from_base64url(text.trim()).ok_or_else(malformed)?);
-        // The library takes a key of no other length.
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| malformed())?;
-        Ok(Self { key, origin })
+        let bytes = bytes.first_chunk().filter(|_| bytes.len() == KEY_BYTES);
+        let bytes: &[u8; KEY_BYTES] = bytes.ok_or_else(malformed)?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, bytes).map_err(|_| malformed())?;
+        Ok(Self { key, copies: CopyKey::new(bytes), origin })
+    }
+
+    /// What published copies are sealed with.
+    #[must_use]
+    pub const fn copies(&self) -> &CopyKey {
+        &self.copies
     }
 
     /// Draws a new wrapping key and returns its text.
