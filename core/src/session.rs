@@ -12,7 +12,9 @@ use crate::client::Client;
 use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
 use crate::grant::{Entry, Grant, Standing};
-use crate::host::{self, Batch, Commit, Expect, Host, Kind, Partition, Record, Unavailable, Write};
+use crate::host::{
+    self, Batch, Commit, Expect, Host, Kind, Partition, Range, Record, Unavailable, Write,
+};
 use crate::identity::Principal;
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
@@ -109,7 +111,7 @@ async fn opened<H: Host>(
     zone: &Active,
     session: &str,
 ) -> Result<Option<(Opened, Timestamp)>, Unavailable> {
-    let records = host.read(&partition(&zone.bundle.zone, session), OPENED).await?;
+    let records = host.read(&partition(&zone.bundle.zone, session), Range::of(OPENED)).await?;
     let Some(record) = records.into_iter().find(|record| record.key == OPENED) else {
         return Ok(None);
     };
