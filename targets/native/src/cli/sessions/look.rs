@@ -19,7 +19,7 @@ pub(super) fn list(sessions: &[Value], now: Timestamp) -> String {
 }
 
 fn listed(line: &Value, now: Timestamp) -> String {
-    let state = state(text(line, "state"));
+    let state = state(&format!("{:<7}", text(line, "state")));
     let session = paint(STRONG, &plain(text(line, "session")));
     let at = instant(number(line, "at").unwrap_or_default());
     let whose = match line.get("opened").filter(|opened| opened.is_object()) {
@@ -34,7 +34,7 @@ fn listed(line: &Value, now: Timestamp) -> String {
 /// A session and all below it.
 pub(super) fn tree(session: &Value, now: Timestamp) -> String {
     let id = paint(STRONG, &plain(text(session, "session")));
-    let mut lines = vec![format!("session {id}  {}", state(text(session, "state")).trim_end())];
+    let mut lines = vec![format!("session {id}  {}", state(text(session, "state")))];
     if let Some(opened) = session.get("opened").filter(|opened| opened.is_object()) {
         let at = instant(number(opened, "at").unwrap_or_default());
         let ends = remaining(session, now).map(|ends| format!(", {ends}")).unwrap_or_default();
@@ -152,12 +152,12 @@ fn behalf(application: &str, of: &Value) -> String {
 }
 
 fn state(state: &str) -> String {
-    let style = match state {
+    let style = match state.trim_end() {
         "active" => GOOD,
         "ended" => BAD,
         _ => FAINT,
     };
-    paint(style, &format!("{state:<7}"))
+    paint(style, state)
 }
 
 /// How long an active session has left.
