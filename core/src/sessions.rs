@@ -237,28 +237,28 @@ async fn line<H: Host>(
     standing: &Standing,
     now: Timestamp,
 ) -> Result<Option<Value>, Unavailable> {
-    let mut line = json!({
+    let (hop, first) = if standing.opened.is_some() {
+        (None, None)
+    } else {
+        // Its opening is swept when it is over; its hops tell who was there.
+        let hop = tree::hop(host, zone, &entry.session, &entry.key).await?;
+        let Some(hop) = hop else { return Ok(None) };
+        let chain = hop.get("chain").and_then(Value::as_array);
+        let first = chain.and_then(|chain| chain.last()).cloned();
+        (Some(tree::shown(&hop, &HOP_FIELDS)), first)
+    };
+    let own = |id: &str| standing.is_opened_by(id) || first == Some(json!(id));
+    if matches!(caller, Caller::Application(id) if !own(id)) {
+        return Ok(None);
+    }
+    Ok(Some(json!({
         "session": entry.session,
         "at": entry.at,
         "state": standing.state(now),
         "opened": standing.opened,
         "ended": standing.ended,
-    });
-    if standing.opened.is_none() {
-        // Its opening is swept when it is over; its hops tell who was there.
-        let hop = tree::hop(host, zone, &entry.session, &entry.key).await?;
-        let Some(hop) = hop else { return Ok(None) };
-        line["hop"] = tree::shown(&hop, &HOP_FIELDS);
-        let first = hop.get("chain").and_then(Value::as_array).and_then(|chain| chain.last());
-        return Ok(match caller {
-            Caller::Operator => Some(line),
-            Caller::Application(id) => (first == Some(&json!(id))).then_some(line),
-        });
-    }
-    Ok(match caller {
-        Caller::Operator => Some(line),
-        Caller::Application(id) => standing.is_opened_by(id).then_some(line),
-    })
+        "hop": hop,
+    })))
 }
 
 /// A session's tree: its hops name their parents.
@@ -332,9 +332,7 @@ const DENIAL_FIELDS: [&str; 12] = [
 ];
 
 /// The same, without what a caller is not told.
-const PUBLIC_DENIAL_FIELDS: &[&str] = match DENIAL_FIELDS.split_at(2) {
-    (_, public) => public,
-};
+const PUBLIC_DENIAL_FIELDS: &[&str] = DENIAL_FIELDS.split_at(2).1;
 
 /// Ends a session: the operator any, an application one that it opened.
 async fn stop<H: Host>(
