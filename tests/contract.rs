@@ -6,8 +6,8 @@
 
 use futures_util::future::join_all;
 use writ_core::host::{
-    Batch, Commit, Entry, Expect, Kind, Listed, Listing, Page, Partition, Record, Unavailable,
-    Write,
+    Batch, Commit, Entry, Expect, Kind, Listed, Listing, Page, Partition, Range, Record,
+    Unavailable, Write,
 };
 use writ_core::limits;
 use writ_core::moment::Timestamp;
@@ -17,7 +17,11 @@ pub(crate) trait Strong {
     /// See `writ_core::host::Host::commit`.
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable>;
     /// See `writ_core::host::Host::read`.
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable>;
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable>;
     /// See `writ_core::host::Host::list`.
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable>;
 }
@@ -39,6 +43,7 @@ pub(crate) async fn holds(store: &impl Strong, run: &str) {
     a_batch_without_writes_only_asks(&world("ask")).await;
     the_index_lists_in_order(store, run).await;
     reads_are_sorted_limited_and_by_prefix(&world("prefix")).await;
+    pages_give_every_record_once(&world("pages")).await;
     limits_hold_at_the_edge(&world("limits")).await;
     one_of_many_wins(&world("race")).await;
     counters_lose_no_update(&world("counter")).await;
@@ -56,7 +61,7 @@ impl<S: Strong> World<'_, S> {
     }
 
     async fn read(&self, prefix: &str) -> Vec<Record> {
-        self.store.read(&self.partition, prefix).await.unwrap()
+        self.store.read(&self.partition, Range::of(prefix)).await.unwrap()
     }
 
     async fn version(&self, key: &str) -> u64 {
@@ -337,6 +342,53 @@ async fn reads_are_sorted_limited_and_by_prefix(world: &World<'_, impl Strong>) 
         world.commit(batch(part, vec![], writes.collect())).await;
     }
     assert_eq!(keys("").await.len(), limits::BATCH_RECORDS);
+    assert_eq!(keys("x/").await.len(), limits::BATCH_RECORDS - 1);
+}
+
+/// Page after page gives each record once, in order, whatever is written before and after it.
+async fn pages_give_every_record_once(world: &World<'_, impl Strong>) {
+    let names = (0..60).map(|n| format!("hop/{}", n * 7 % 60)).chain(
+        ["ended", "opened", "hop", "hop0", "revoked/1", "revoked/2", "hop/1-a", "hop/1a", "hop/~"]
+            .map(str::to_owned),
+    );
+    let mut names: Vec<String> = names.collect();
+    for (number, part) in names.chunks(limits::BATCH_RECORDS).enumerate() {
+        let writes = part.iter().map(|key| put(key, key)).collect();
+        assert_eq!(world.commit(batch(&format!("p{number}"), vec![], writes)).await, Commit::Done);
+    }
+    names.sort();
+    for prefix in ["", "hop", "hop/", "hop/1", "opened", "revoked/", "x"] {
+        let mut expected = names.clone();
+        expected.retain(|name| name.starts_with(prefix));
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let range = Range { prefix, after: after.as_deref() };
+            let page = world.store.read(&world.partition, range).await.unwrap();
+            let last = page.len() < limits::BATCH_RECORDS;
+            found.extend(page.into_iter().map(|record| record.key));
+            after = found.last().cloned();
+            if last {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{prefix}");
+    }
+    // A place to begin after need not be a record's, nor lie within the prefix.
+    for (prefix, after, first) in [
+        ("hop/", "hop/1", Some("hop/1-a")),
+        ("hop/", "hop/1-b", Some("hop/10")),
+        ("hop/", "a", Some("hop/0")),
+        ("hop/", "hop/", Some("hop/0")),
+        ("hop/", "hop/~", None),
+        ("hop/", "opened", None),
+        ("", "opened", Some("revoked/1")),
+        ("", "revoked/2", None),
+    ] {
+        let range = Range { prefix, after: Some(after) };
+        let page = world.store.read(&world.partition, range).await.unwrap();
+        let found = page.first().map(|record| record.key.as_str());
+        assert_eq!(found, first, "{prefix} after {after}");
+    }
 }
 
 async fn limits_hold_at_the_edge(world: &World<'_, impl Strong>) {
@@ -414,6 +466,6 @@ async fn x20_s07_zones_and_kinds_share_nothing(store: &impl Strong, run: &str) {
     }
     for (number, place) in places.iter().enumerate() {
         let expected = Record { version: 1, ..record("a", &number.to_string()) };
-        assert_eq!(store.read(place, "").await.unwrap(), [expected], "{place:?}");
+        assert_eq!(store.read(place, Range::of("")).await.unwrap(), [expected], "{place:?}");
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::deployment::Deployment;
-use crate::host::{Host, Kind, Partition, Unavailable};
+use crate::host::{Host, Kind, Partition, Range, Unavailable};
 use crate::jwk::{Algorithm, PublicKey};
 use crate::limits;
 use crate::moment::Timestamp;
@@ -309,7 +309,7 @@ async fn read<H: Host>(
 ///
 /// The store does not answer, or what it holds cannot be read.
 pub async fn snapshot<H: Host>(host: &H, name: &str) -> Result<(Snapshot, u64), Unavailable> {
-    let records = host.read(&partition(name), SNAPSHOT).await?;
+    let records = host.read(&partition(name), Range::of(SNAPSHOT)).await?;
     let Some(record) = records.into_iter().find(|record| record.key == SNAPSHOT) else {
         return Ok((Snapshot::default(), 0));
     };
@@ -361,7 +361,7 @@ pub async fn bundle_bytes<H: Host>(
     let mut bytes = Vec::new();
     for part in 0.. {
         let key = bundle_part(name, part);
-        let found = host.read(&partition(zone), &key).await?;
+        let found = host.read(&partition(zone), Range::of(&key)).await?;
         let Some(record) = found.into_iter().find(|record| record.key == key) else {
             break;
         };

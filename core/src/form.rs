@@ -38,6 +38,21 @@ impl Form {
         Ok(Self(fields))
     }
 
+    /// The first parameter that is none of these.
+    ///
+    /// # Errors
+    ///
+    /// There is one.
+    pub fn only(&self, known: &[&str]) -> Result<(), Refusal> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let what = format!("`{}` is no parameter here", printable_word(name));
+                Err(Refusal::request(Reason::ParameterBad, what))
+            }
+        }
+    }
+
     /// The value of a parameter, unless it is absent or empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

@@ -19,6 +19,7 @@ use crate::moment::Moment;
 use crate::operator::{self, Command};
 use crate::refusal::{Failure, Reason, Refusal};
 use crate::revoke;
+use crate::sessions;
 
 /// The token endpoint.
 pub const TOKEN: &str = "/oauth/token";
@@ -40,6 +41,7 @@ enum Endpoint {
     Alive,
     Ready,
     Operator(Command),
+    Sessions(sessions::Place),
 }
 
 impl Endpoint {
@@ -57,7 +59,9 @@ impl Endpoint {
             ".well-known/jwks.json" => Some(Self::Keys),
             "healthz" => Some(Self::Alive),
             "readyz" => Some(Self::Ready),
-            other => Command::find(other).map(Self::Operator),
+            other => Command::find(other)
+                .map(Self::Operator)
+                .or_else(|| sessions::Place::find(other).map(Self::Sessions)),
         }
     }
 
@@ -71,6 +75,7 @@ impl Endpoint {
             Self::Alive => "healthz",
             Self::Ready => "readyz",
             Self::Operator(command) => command.name(),
+            Self::Sessions(place) => place.name(),
         }
     }
 
@@ -78,6 +83,7 @@ impl Endpoint {
         match self {
             Self::Token | Self::Revoke | Self::Introspect => method == "POST",
             Self::Operator(command) => method == command.method(),
+            Self::Sessions(place) => place.methods().split(", ").any(|other| other == method),
             Self::Metadata | Self::Keys | Self::Alive | Self::Ready => {
                 matches!(method, "GET" | "HEAD")
             }
@@ -88,6 +94,7 @@ impl Endpoint {
         match self {
             Self::Token | Self::Revoke | Self::Introspect => "POST, OPTIONS",
             Self::Operator(command) => command.method(),
+            Self::Sessions(place) => place.methods(),
             Self::Metadata | Self::Keys | Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
     }
@@ -164,6 +171,18 @@ async fn route<H: Host>(
         }
         Endpoint::Metadata => Ok(document(200, &metadata::document(&zone), CACHED)),
         Endpoint::Keys => Ok(document(200, &metadata::keys(&zone, moment.now), CACHED)),
+        Endpoint::Sessions(place) => {
+            let answer =
+                sessions::answer(host, deployment, &zone, &place, request, moment, event).await?;
+            Ok(match answer {
+                Some(document) => self::document(200, &document, "no-store"),
+                None => Response {
+                    status: 204,
+                    headers: vec![("cache-control", "no-store".to_owned())],
+                    body: Vec::new(),
+                },
+            })
+        }
         Endpoint::Revoke => {
             let form = read_form(request)?;
             revoke::revoke(host, deployment, &zone, request, &form, moment, event).await?;
@@ -212,7 +231,12 @@ async fn token<H: Host>(
     exchange::exchange(host, zone, &ask, moment, event).await
 }
 
-fn read_form(request: &Request) -> Result<Form, Refusal> {
+/// The form that a request posts.
+///
+/// # Errors
+///
+/// Its body is no form, or there are parameters in the query.
+pub(crate) fn read_form(request: &Request) -> Result<Form, Refusal> {
     if request.body.len() > limits::BODY_BYTES {
         return Err(Refusal::request(Reason::BodyTooLarge, ""));
     }
@@ -312,7 +336,8 @@ fn refused(request: &Request, refusal: &Refusal, policies: &[String], event: &Ev
     }
     description = format!("{description} (request {})", event.request);
     let mut response = failure(wire.status, wire.error, &description);
-    if wire.status == 401 && request.header("authorization").next().is_some() {
+    let bare = matches!(request.method.as_str(), "GET" | "DELETE");
+    if wire.status == 401 && (bare || request.header("authorization").next().is_some()) {
         let scheme = if wire.error == "invalid_client" { "Basic" } else { "Bearer" };
         response.headers.push(("www-authenticate", format!("{scheme} realm=\"writ\"")));
     }

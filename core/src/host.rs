@@ -36,10 +36,14 @@ pub trait Host {
     /// this host, sees it. `Err` means that the outcome is unknown.
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable>;
 
-    /// Reads the records of `partition` whose key starts with `prefix`, in key order, at most
-    /// [`crate::limits::BATCH_RECORDS`] of them. Strongly consistent. Expired ones are included:
-    /// expiry is the core's to judge.
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable>;
+    /// Reads the records of `partition` in `range`, in key order, at most
+    /// [`crate::limits::BATCH_RECORDS`] of them: fewer mean that there are no more. Strongly
+    /// consistent. Expired ones are included: expiry is the core's to judge.
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable>;
 
     /// Lists what an index of `zone` holds, oldest first. Seconds behind at most, and never asked for
     /// a decision. Entries that expired may be there until they are swept.
@@ -121,6 +125,49 @@ impl Kind {
             Self::Session => "session",
             Self::Zone => "zone",
         }
+    }
+}
+
+/// Which records of a partition are read: those whose key starts with the prefix and is greater than
+/// the last one of the page before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range<'a> {
+    /// How the keys start.
+    pub prefix: &'a str,
+    /// The last key of the page before; `None` for the first page.
+    pub after: Option<&'a str>,
+}
+
+impl<'a> Range<'a> {
+    /// The first page of the records whose key starts with `prefix`.
+    #[must_use]
+    pub const fn of(prefix: &'a str) -> Self {
+        Self { prefix, after: None }
+    }
+
+    /// A bound that every key of the range is greater than or equal to, and no other key with the
+    /// prefix is.
+    #[must_use]
+    pub fn start(&self) -> String {
+        match self.after {
+            // Keys are visible ASCII: a space sorts before all that could follow.
+            Some(after) if after >= self.prefix => format!("{after} "),
+            _ => self.prefix.to_owned(),
+        }
+    }
+
+    /// A bound that every key of the range is less than, and every key with another prefix that
+    /// sorts after it is not. It may be less than [`Range::start`], and then the range is empty.
+    #[must_use]
+    pub fn end(&self) -> String {
+        // Keys are visible ASCII, and this sorts after all of it.
+        format!("{}\u{7f}", self.prefix)
+    }
+
+    /// Whether the record with this key is in the range.
+    #[must_use]
+    pub fn holds(&self, key: &str) -> bool {
+        key.starts_with(self.prefix) && self.after.is_none_or(|after| key > after)
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::active::{self, Snapshot, ZoneKey};
 use crate::encoding::{base64url, from_base64url};
-use crate::host::{Host, NewKey, Record, Unavailable, Write};
+use crate::host::{Host, NewKey, Range, Record, Unavailable, Write};
 use crate::jwk::Algorithm;
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
@@ -54,7 +54,7 @@ pub async fn wrapped<H: Host>(
     kid: &str,
 ) -> Result<(Algorithm, Vec<u8>), Unavailable> {
     let wanted = key_record(kid);
-    let records = host.read(&active::partition(zone), &wanted).await?;
+    let records = host.read(&active::partition(zone), Range::of(&wanted)).await?;
     let record = records
         .into_iter()
         .find(|record| record.key == wanted)

@@ -37,6 +37,7 @@ mod rule;
 pub mod sealed;
 pub mod secret;
 pub mod session;
+pub mod sessions;
 pub mod store;
 pub mod strict;
 pub mod task;

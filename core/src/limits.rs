@@ -63,6 +63,11 @@ pub const RECORD_BYTES: usize = 8 * 1024;
 pub const BATCH_BYTES: usize = 64 * 1024;
 /// Entries of one page of an index: a page of a few kilobytes.
 pub const LIST_ENTRIES: usize = 100;
+/// Sessions of one page of a list: each costs up to three reads, and a Worker of the free plan may make
+/// fifty calls for a request, of which the index takes eight.
+pub const SESSIONS: usize = 12;
+/// Reads for one page of a session's records, for the same reason: 768 records.
+pub const SESSION_READS: usize = 32;
 /// Milliseconds between two looks at what another request of the instance is fetching.
 pub const PAUSE_MILLIS: u32 = 5;
 /// Looks in all: for as long as two fetches may take.

@@ -107,7 +107,7 @@ pub struct OperatorToken {
     pub jti: String,
     /// The method.
     pub method: String,
-    /// The path, with its leading slash.
+    /// The path, with its leading slash, and its query, where there is one, after a `?`.
     pub path: String,
     /// The SHA-256 of the body, base64url.
     pub body: String,
@@ -142,7 +142,7 @@ impl OperatorToken {
 pub struct Step {
     /// The method.
     pub method: &'static str,
-    /// The path, with its leading slash.
+    /// The path, with its leading slash, and its query, where there is one, after a `?`.
     pub path: String,
     /// The body.
     pub body: Vec<u8>,
@@ -167,6 +167,26 @@ impl Step {
     pub fn measure(measure: Measure, whom: &Whom) -> Self {
         let body = json!({ "measure": measure, "whom": whom }).to_string().into_bytes();
         Self { method: "POST", path: format!("/{PREFIX}principals"), body }
+    }
+
+    /// Asks for a page of sessions: `query` is what `GET /sessions` takes.
+    #[must_use]
+    pub fn sessions(query: &str) -> Self {
+        let mark = if query.is_empty() { "" } else { "?" };
+        Self { method: "GET", path: format!("/sessions{mark}{query}"), body: Vec::new() }
+    }
+
+    /// Asks for a page of one session's records: `query` is what `GET /sessions/{sid}` takes.
+    #[must_use]
+    pub fn session(session: &str, query: &str) -> Self {
+        let mark = if query.is_empty() { "" } else { "?" };
+        Self { method: "GET", path: format!("/sessions/{session}{mark}{query}"), body: Vec::new() }
+    }
+
+    /// Ends a session.
+    #[must_use]
+    pub fn end(session: &str) -> Self {
+        Self { method: "DELETE", path: format!("/sessions/{session}"), body: Vec::new() }
     }
 
     /// Stores a bundle, part by part, and then activates it.
@@ -213,7 +233,7 @@ pub async fn answer<H: Host>(
     moment: &Moment,
     event: &mut Event,
 ) -> Result<Value, Failure> {
-    authenticate(host, deployment, command, request, moment).await?;
+    authenticate(host, deployment, request, moment).await?;
     let zone = &deployment.zone;
     match command {
         Command::Zone => {
@@ -305,10 +325,13 @@ fn refuse(reason: Reason, detail: impl Into<String>) -> Refusal {
 }
 
 /// Verifies that the operator asks for exactly this, now, and once.
-async fn authenticate<H: Host>(
+///
+/// # Errors
+///
+/// It does not, or the store does not say.
+pub(crate) async fn authenticate<H: Host>(
     host: &H,
     deployment: &Deployment,
-    command: &Command,
     request: &Request,
     moment: &Moment,
 ) -> Result<(), Failure> {
@@ -341,13 +364,15 @@ async fn authenticate<H: Host>(
     if !lives {
         return Err(refused("it is not of this time").into());
     }
-    let path = format!("/{}", request.path.trim_start_matches('/'));
+    let query = request.query.as_deref().filter(|query| !query.is_empty());
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let path = format!("/{}{query}", request.path.trim_start_matches('/'));
     let expected = OperatorToken {
         iat: told.iat,
         exp: told.exp,
         ..OperatorToken::new(
             deployment,
-            command.method(),
+            &request.method,
             &path,
             &request.body,
             told.jti.clone(),

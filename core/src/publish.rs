@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::active::{self, SNAPSHOT, Snapshot};
 use crate::bundle::Bundle;
 use crate::deployment::Deployment;
-use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write};
+use crate::host::{Batch, Commit, Expect, Host, Range, Record, Unavailable, Write};
 use crate::jwt;
 use crate::keys::{self, Rotation};
 use crate::limits;
@@ -118,7 +118,7 @@ pub async fn upload_part<H: Host>(
         let (snapshot, version) = active::snapshot(host, zone).await?;
         if snapshot.bundle.as_deref() == Some(name) {
             let key = active::bundle_part(name, part);
-            let stored = host.read(&partition, &key).await?;
+            let stored = host.read(&partition, Range::of(&key)).await?;
             let stored = stored.into_iter().find(|record| record.key == key);
             match stored.map(|record| record.value == bytes) {
                 Some(true) => return Ok(()),

@@ -190,6 +190,10 @@ reasons! {
     SessionOver = "session_over",
     /// A credential on the path was revoked.
     HopRevoked = "hop_revoked",
+    /// There is no such session, or it is over.
+    SessionUnknown = "session_unknown",
+    /// The session is not the caller's to see or to end.
+    SessionForeign = "session_foreign",
 
     /// The presenter is not one that the subject token names (X02).
     PresenterRefused = "presenter_refused",
@@ -263,7 +267,9 @@ impl Refusal {
     pub const fn wire(&self) -> Wire {
         use Reason as R;
         match self.reason {
-            R::NotFound => refused(404, "not_found", "there is nothing here"),
+            R::NotFound | R::SessionUnknown | R::SessionForeign => {
+                refused(404, "not_found", "there is nothing here")
+            }
             R::Method => refused(405, "invalid_request", "the method is not allowed here"),
             R::OperatorRefused => {
                 refused(401, "invalid_token", "this is not the operator's request")

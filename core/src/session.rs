@@ -4,6 +4,9 @@
 //! `hop/ID` a credential, and one `denied/ID` a denial. Facts are added, never edited; that a thing
 //! is not yet revoked is asked of the strong store, in the commit that records the hop.
 
+pub mod end;
+pub mod tree;
+
 use serde::{Deserialize, Serialize};
 
 use crate::active::Active;
@@ -12,7 +15,9 @@ use crate::client::Client;
 use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
 use crate::grant::{Entry, Grant, Standing};
-use crate::host::{self, Batch, Commit, Expect, Host, Kind, Partition, Record, Unavailable, Write};
+use crate::host::{
+    self, Batch, Commit, Expect, Host, Kind, Partition, Range, Record, Unavailable, Write,
+};
 use crate::identity::Principal;
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
@@ -42,6 +47,9 @@ pub const DENIALS: &str = "denials";
 pub struct Opened {
     /// When.
     pub at: Timestamp,
+    /// When it ends by itself. The record may stay longer, for the proof that must stay spent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
     /// On whose behalf.
     pub subject: String,
     /// The application that opened it.
@@ -109,7 +117,7 @@ async fn opened<H: Host>(
     zone: &Active,
     session: &str,
 ) -> Result<Option<(Opened, Timestamp)>, Unavailable> {
-    let records = host.read(&partition(&zone.bundle.zone, session), OPENED).await?;
+    let records = host.read(&partition(&zone.bundle.zone, session), Range::of(OPENED)).await?;
     let Some(record) = records.into_iter().find(|record| record.key == OPENED) else {
         return Ok(None);
     };
@@ -182,6 +190,7 @@ fn writes(
     if grant.session.entry != Entry::Extend {
         let opened = Opened {
             at: moment.now,
+            ends: Some(ends),
             subject: grant.subject.id().to_owned(),
             application: grant.presenter.clone(),
             task: grant.task.clone(),

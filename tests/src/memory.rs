@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use writ_core::event::Event;
-use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
+use writ_core::host::{
+    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::limits;
@@ -80,9 +82,13 @@ impl Host for Memory {
         }
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
         match self.faults.strike(Call::Read) {
-            None => Ok(self.store.read(partition, prefix)),
+            None => Ok(self.store.read(partition, range)),
             Some(_) => Err(fault("read")),
         }
     }

@@ -38,10 +38,14 @@ pub fn request(deployment: &Deployment, step: &Step, now: i64) -> Request {
         .expect("a token's claims");
     let key = keys::key(OPERATOR, Algorithm::ES256);
     let signature = key.sign(message.as_bytes()).expect("a key of ours signs");
+    let (path, query) = match step.path.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (step.path.clone(), None),
+    };
     Request {
         method: step.method.to_owned(),
-        path: step.path.clone(),
-        query: None,
+        path,
+        query,
         headers: vec![(
             "authorization".to_owned(),
             format!("Bearer {message}.{}", base64url(&signature)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use writ_core::host::{
-    Batch, Commit, Entry, Kind, Listed, Listing, Page, Partition, Record, Unavailable,
+    Batch, Commit, Entry, Kind, Listed, Listing, Page, Partition, Range, Record, Unavailable,
 };
 use writ_core::limits;
 use writ_core::store::{Applied, Stored, apply};
@@ -79,13 +79,13 @@ impl Store {
         Page { entries: found, next }
     }
 
-    /// The records of a partition whose key starts with `prefix`, in key order, expired ones too.
-    pub fn read(&self, partition: &Partition, prefix: &str) -> Vec<Record> {
+    /// The records of a partition in `range`, in key order, expired ones too.
+    pub fn read(&self, partition: &Partition, range: Range<'_>) -> Vec<Record> {
         let inner = self.inner.lock().unwrap();
         inner
             .records
             .iter()
-            .filter(|((owner, key), _)| owner == partition && key.starts_with(prefix))
+            .filter(|((owner, key), _)| owner == partition && range.holds(key))
             .take(limits::BATCH_RECORDS)
             .map(|(_, stored)| stored.record.clone())
             .collect()

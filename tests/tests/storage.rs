@@ -1,7 +1,7 @@
 //! The store of the in-process host keeps the contract of every strong store.
 
 use contract::Strong;
-use writ_core::host::{Batch, Commit, Host, Listing, Page, Partition, Record, Unavailable};
+use writ_core::host::{Batch, Commit, Host, Listing, Page, Partition, Range, Record, Unavailable};
 use writ_tests::memory::Memory;
 use writ_tests::world::block_on;
 
@@ -13,8 +13,12 @@ impl Strong for Memory {
         Host::commit(self, partition, batch).await
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        Host::read(self, partition, prefix).await
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        Host::read(self, partition, range).await
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {

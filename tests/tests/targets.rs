@@ -186,6 +186,62 @@ fn two_instances_on_one_store_are_one_service() {
     assert_eq!(running.send_to(1, &rotation).status, 401);
 }
 
+/// X11, X16: a session is opened, found, read and ended; from the acknowledgement on nothing of it is
+/// alive, on any instance and over a restart.
+#[test]
+fn x11_a_session_is_listed_shown_and_ended() {
+    let mut running = two_instances(&[]);
+    let token = session_token(&running);
+    let leaf = issued(&running, &further(&token));
+    let parsed = Unverified::parse(&token).unwrap();
+    let sid = parsed.unverified_claim("sid").and_then(Value::as_str).unwrap().to_owned();
+    let ask = |running: &Running, instance: usize, step: &Step| {
+        running.send_to(instance, &operator::request(&running.told, step, clock()))
+    };
+    let list = Step::sessions("application=assistant&limit=12");
+    let line = (0..50).find_map(|_| {
+        let listed = ask(&running, 1, &list);
+        let body = listed.json().unwrap();
+        assert_eq!(listed.status, 200, "{body}");
+        let mut lines = body["sessions"].as_array().unwrap().iter();
+        let found = lines.find(|line| line["session"] == *sid).cloned();
+        // The index may be seconds behind.
+        std::thread::sleep(Duration::from_millis(if found.is_some() { 0 } else { 200 }));
+        found
+    });
+    assert_eq!(line.unwrap()["state"], "active");
+    let shown = ask(&running, 1, &Step::session(&sid, "")).json().unwrap();
+    assert_eq!(shown["hops"].as_array().unwrap().len(), 2, "{shown}");
+    assert_eq!(shown["opened"]["application"], "assistant");
+
+    let introspected = |running: &Running, instance: usize| {
+        let fields =
+            [("client_id", "files-api"), ("client_secret", "files-secret"), ("token", &*leaf)];
+        let request = Request { path: "/oauth/introspect".to_owned(), ..form(&fields) };
+        running.send_to(instance, &request).json().unwrap()["active"] == true
+    };
+    assert!(introspected(&running, 1));
+    // The application says that its task is completed.
+    let complete = format!("/sessions/{sid}/complete");
+    let foreign = form(&[("client_id", "files-api"), ("client_secret", "files-secret")]);
+    let foreign = Request { path: complete.clone(), ..foreign };
+    assert_eq!(running.send(&foreign).status, 404);
+    assert!(introspected(&running, 1));
+    let completed = Request { path: complete, ..as_assistant(&[]) };
+    assert_eq!(running.send(&completed).status, 204);
+    for _ in 0..2 {
+        for instance in [0, 1] {
+            assert!(!introspected(&running, instance));
+            assert_eq!(running.send_to(instance, &further(&token)).status, 400);
+        }
+        assert_eq!(ask(&running, 1, &Step::end(&sid)).status, 204, "it is ended already");
+        let shown = ask(&running, 0, &Step::session(&sid, "")).json().unwrap();
+        assert_eq!(shown["state"], "ended", "{shown}");
+        assert_eq!(shown["ended"]["by"], json!({ "application": "assistant" }));
+        running.restart();
+    }
+}
+
 /// A planned rotation shows its key first and signs with it later, and is not lost over a restart.
 #[test]
 fn a_planned_rotation_publishes_before_it_signs() {

@@ -47,13 +47,13 @@ mod form {
 
     use super::{Bundle, Host, Moment, Policies};
     use crate::active::{self, partition};
-    use crate::host::{Batch, Record, Write};
+    use crate::host::{Batch, Range, Record, Write};
     use crate::publish::{NEVER, store};
 
     pub(super) async fn load<H: Host>(host: &H, name: &str, bundle: &Bundle) -> Option<Policies> {
         let zone = &bundle.zone;
         let wanted = record(name);
-        let found = host.read(&partition(zone), &wanted).await.ok()?;
+        let found = host.read(&partition(zone), Range::of(&wanted)).await.ok()?;
         let pointer = found.into_iter().find(|record| record.key == wanted)?;
         let hash = String::from_utf8(pointer.value).ok()?;
         let bytes = active::stored(host, zone, &hash).await.ok()?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use writ_core::event::Event;
-use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
+use writ_core::host::{
+    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory::Memory;
@@ -64,8 +66,12 @@ impl Host for Lambda {
         self.instance.store.commit(partition, batch).await
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        self.instance.store.read(partition, prefix).await
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        self.instance.store.read(partition, range).await
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {

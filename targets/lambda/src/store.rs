@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError a
 use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem};
 use tokio::time::{Instant, sleep, timeout_at};
 use writ_core::host::{
-    Batch, Commit, Expect, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Expect, Listing, Page, Partition, Range, Record, Unavailable, Write,
 };
 use writ_core::moment::Timestamp;
 use writ_core::{limits, store};
@@ -145,7 +145,7 @@ impl Store {
         Ok(Some(Commit::Refused(refused.to_owned())))
     }
 
-    /// Reads the records of `partition` whose key starts with `prefix`, as
+    /// Reads the records of `partition` in `range`, as
     /// [`writ_core::host::Host::read`] says.
     ///
     /// # Errors
@@ -154,20 +154,20 @@ impl Store {
     pub async fn read(
         &self,
         partition: &Partition,
-        prefix: &str,
+        range: Range<'_>,
     ) -> Result<Vec<Record>, Unavailable> {
-        let (beside, own) = layout::places(prefix);
+        let (beside, own) = layout::places(range.prefix);
         let facts =
             async { if beside { self.item(partition, &Place::Facts).await } else { Ok(None) } };
         let others =
-            async { if own { self.query(partition, prefix).await } else { Ok(Vec::new()) } };
+            async { if own { self.query(partition, range).await } else { Ok(Vec::new()) } };
         let both = async { tokio::try_join!(facts, others) };
         let (facts, mut records) =
             timeout_at(end(), both).await.unwrap_or_else(|_| Err(silent()))?;
         if let Some(facts) = facts {
             let facts = Place::Facts.records(&facts).ok_or_else(unreadable)?;
             records.extend(facts.into_iter().map(|stored| stored.record));
-            records.retain(|record| record.key.starts_with(prefix));
+            records.retain(|record| range.holds(&record.key));
             // A revocation may have expired in one place, and be put anew in the other.
             let latest = |record: &Record| std::cmp::Reverse(record.expires);
             records.sort_unstable_by(|one, other| {
@@ -190,14 +190,24 @@ impl Store {
         Ok(patiently(|| get.clone().send()).await?.item)
     }
 
-    async fn query(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
+    async fn query(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        let (start, end) = (range.start(), range.end());
+        // DynamoDB refuses bounds in the wrong order.
+        if start > end {
+            return Ok(Vec::new());
+        }
         let query = self.client.query().table_name(&self.table).consistent_read(true);
         let query = query
-            .key_condition_expression("#pk = :pk AND begins_with(#sk, :sk)")
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :start AND :end")
             .expression_attribute_names("#pk", PK)
             .expression_attribute_names("#sk", SK)
             .expression_attribute_values(":pk", layout::text(layout::partition(partition)))
-            .expression_attribute_values(":sk", layout::text(format!("{RECORDS}{prefix}")))
+            .expression_attribute_values(":start", layout::text(format!("{RECORDS}{start}")))
+            .expression_attribute_values(":end", layout::text(format!("{RECORDS}{end}")))
             .limit(i32::try_from(limits::BATCH_RECORDS).unwrap_or(i32::MAX));
         let (mut records, mut after) = (Vec::new(), None);
         // A page ends at a megabyte, which is less than so many parts of a bundle have.

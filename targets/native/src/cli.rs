@@ -15,8 +15,10 @@ mod demo;
 mod keys;
 mod open;
 mod operator;
+mod principals;
 mod remote;
 mod serve;
+mod sessions;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -33,6 +35,12 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(command) => serve::run(&command),
         Command::Check(command) => check::run(&command),
         Command::Publish(command) => remote::publish(&command),
+        Command::Sessions { command: SessionsCommand::List(command) } => sessions::list(&command),
+        Command::Sessions { command: SessionsCommand::Show(command) } => sessions::show(&command),
+        Command::Sessions { command: SessionsCommand::End(command) } => sessions::end(&command),
+        Command::Disable(command) => principals::disable(&command),
+        Command::Enable(command) => principals::enable(&command),
+        Command::CutOff(command) => principals::cut_off(&command),
         Command::Operator { command: OperatorCommand::New(command) } => operator::new(&command),
         Command::Keys { command: KeysCommand::New(command) } => keys::new(&command),
         Command::Keys { command: KeysCommand::Rotate(command) } => keys::rotate(&command),
@@ -63,6 +71,14 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Publish(remote::Publish),
+    /// See what was done on whose behalf, and end it
+    Sessions {
+        #[command(subcommand)]
+        command: SessionsCommand,
+    },
+    Disable(principals::Disable),
+    Enable(principals::Enable),
+    CutOff(principals::CutOff),
     /// Manage the key that changes a deployment over HTTP
     Operator {
         #[command(subcommand)]
@@ -73,6 +89,13 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsCommand {
+    List(sessions::List),
+    Show(sessions::Show),
+    End(sessions::End),
 }
 
 #[derive(Debug, Subcommand)]

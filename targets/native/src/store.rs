@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use writ_core::host::{Batch, Commit, Listing, Page, Partition, Record, Unavailable};
+use writ_core::host::{Batch, Commit, Listing, Page, Partition, Range, Record, Unavailable};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 
@@ -87,7 +87,7 @@ impl Store {
         ask(&self.commands, Command::Commit(job), answer).await?
     }
 
-    /// Reads the records of `partition` whose key starts with `prefix`, as
+    /// Reads the records of `partition` in `range`, as
     /// [`writ_core::host::Host::read`] says.
     ///
     /// # Errors
@@ -96,10 +96,11 @@ impl Store {
     pub async fn read(
         &self,
         partition: &Partition,
-        prefix: &str,
+        range: Range<'_>,
     ) -> Result<Vec<Record>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let lookup = Lookup::Records { partition: partition.clone(), prefix: prefix.into(), reply };
+        let partition = partition.clone();
+        let lookup = Lookup::Records { partition, start: range.start(), end: range.end(), reply };
         ask(&self.lookups, lookup, answer).await?
     }
 

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use writ::store::{Store, StoreOptions};
-use writ_core::host::{Batch, Commit, Entry, Expect, Kind, Partition, Record, Write};
+use writ_core::host::{Batch, Commit, Entry, Expect, Kind, Partition, Range, Record, Write};
 use writ_core::moment::Timestamp;
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn every_acknowledged_batch_survives_a_kill() {
     let store = Store::open(&options(directory.path())).unwrap();
     assert!(!store.fresh());
     for id in &acknowledged {
-        let found = store.read(&place(id), "").await.unwrap();
+        let found = store.read(&place(id), Range::of("")).await.unwrap();
         let keys: Vec<_> = found.iter().map(|record| record.key.as_str()).collect();
         assert_eq!(keys, ["hop", "opened"], "{id} was acknowledged");
     }

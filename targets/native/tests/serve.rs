@@ -309,6 +309,79 @@ fn check_lists_every_mistake() {
     assert_eq!(listed.pointer("/mistakes").unwrap().as_array().unwrap().len(), 2, "{listed}");
 }
 
+/// An agent is let in, watched, stopped and let in again, with the commands alone.
+#[test]
+fn sessions_are_listed_shown_and_ended_and_principals_stopped_over_http() {
+    let secret = "a-secret-of-the-agent";
+    let zone = format!(
+        "{ZONE}\n[applications.agent]\ncredentials = [{{ kind = \"secret\", sha256 = \"{}\" }}]\n",
+        writ_core::encoding::hex(&writ_core::encoding::sha256(secret.as_bytes()))
+    );
+    let directory = workspace(&zone);
+    let here = directory.path();
+    let policy = "@id(\"all\")\npermit (principal, action, resource);";
+    fs::write(here.join("zone/policies/all.cedar"), policy).unwrap();
+    let made = output(here, &["operator", "new", "--out", "operator.pem", "--format", "json"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let mut command = writ(here, &["serve", "--zone", "zone", "--data", "data"]);
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .env("WRIT_OPERATOR_KEY", made.get("jwk").unwrap().to_string());
+    let service = Service::spawn(command);
+    let to = format!("http://{}", service.address);
+    let remote = |arguments: &[&str]| {
+        let key = ["--operator-key", "operator.pem", "--to", &to, "--zone", "zone"];
+        let done = output(here, &[arguments, &key].concat());
+        (done.status.success(), String::from_utf8(done.stdout.clone()).unwrap(), stderr(&done))
+    };
+    let token = || {
+        let body = format!(
+            "grant_type=client_credentials&client_id=agent&client_secret={secret}&audience=agent"
+        );
+        let length = body.len();
+        let head = format!(
+            "POST /oauth/token HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {length}\r\n\r\n"
+        );
+        service.send(format!("{head}{body}").as_bytes())
+    };
+    let (head, body) = token();
+    assert!(head.starts_with("http/1.1 200 "), "{head} {body}");
+
+    let (done, listed, message) = remote(&["sessions", "list", "--format", "json"]);
+    assert!(done, "{message}");
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let id = listed.pointer("/sessions/0/session").and_then(Value::as_str).unwrap().to_owned();
+    let (_, listed, _) = remote(&["sessions", "list", "--application", "agent"]);
+    assert!(listed.starts_with("active ") && listed.contains(&id), "{listed}");
+    assert!(!listed.contains('\u{1b}'), "no colours where there is no terminal");
+    let (_, shown, message) = remote(&["sessions", "show", &id]);
+    assert!(shown.contains("└ agent → agent"), "{shown} {message}");
+    let (done, ended, message) = remote(&["sessions", "end", &id]);
+    assert!(done && ended.contains("is ended"), "{ended} {message}");
+    let (_, shown, _) = remote(&["sessions", "show", &id]);
+    assert!(shown.contains("by the operator"), "{shown}");
+    let (done, _, message) = remote(&["sessions", "end", "AAAA"]);
+    assert!(!done && message.contains("no such session"), "{message}");
+
+    let (done, _, message) = remote(&["disable", "application", "agnet"]);
+    assert!(!done && message.contains("there is no application `agnet`"), "{message}");
+    let follows = |wanted: &str| {
+        let answered = |_| {
+            std::thread::sleep(std::time::Duration::from_millis(250));
+            token().0.starts_with(wanted)
+        };
+        assert!((0..40).any(answered), "{wanted}");
+    };
+    for (command, wanted) in [("disable", "http/1.1 401 "), ("enable", "http/1.1 200 ")] {
+        let (done, told, message) = remote(&[command, "application", "agent"]);
+        assert!(done && told.contains("`agent`"), "{told} {message}");
+        follows(wanted);
+    }
+    let (done, told, message) = remote(&["cut-off", "user", "user:idp:somebody"]);
+    assert!(done && told.contains("is cut off"), "{told} {message}");
+}
+
 /// An operator with nothing but the binary: a key, a service without a zone, and then one with it.
 #[test]
 fn a_zone_is_published_and_its_key_rotated_over_http() {

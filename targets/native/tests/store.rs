@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use writ::store::{SWEEP_ROWS, Store, StoreOptions};
 use writ_core::host::{
-    Batch, Commit, Entry, Expect, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Entry, Expect, Listing, Page, Partition, Range, Record, Unavailable, Write,
 };
 
 use contract::{NOW, Strong, batch, record, session};
@@ -19,8 +19,12 @@ impl Strong for Store {
         self.commit(partition, batch).await
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        self.read(partition, prefix).await
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        self.read(partition, range).await
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
@@ -60,7 +64,7 @@ async fn a_batch_that_comes_too_late_is_not_written() {
     };
     let now = writ_process::moment::now().0;
     assert!(store.commit(&place, timed("late", now - 1)).await.is_err());
-    assert!(store.read(&place, "").await.unwrap().is_empty());
+    assert!(store.read(&place, Range::of("")).await.unwrap().is_empty());
     assert!(store.commit(&place, timed("in time", now + 60)).await.is_ok());
 }
 
@@ -138,8 +142,13 @@ async fn a_refused_batch_in_the_middle_of_a_group_leaves_the_others_alone() {
         let expected = if number == 4 { Commit::Refused("k3".into()) } else { Commit::Done };
         assert_eq!(outcome.unwrap(), expected, "batch {number}");
     }
-    let keys: Vec<_> =
-        store.read(&place, "k").await.unwrap().into_iter().map(|record| record.key).collect();
+    let keys: Vec<_> = store
+        .read(&place, Range::of("k"))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|record| record.key)
+        .collect();
     assert_eq!(keys, ["k0", "k1", "k2", "k3", "k5", "k6", "k7", "k8"]);
 }
 
@@ -235,7 +244,7 @@ async fn the_sweep_takes_what_is_long_expired_and_a_bounded_number_of_it() {
     assert_eq!(store.sweep(edge).await.unwrap(), SWEEP_ROWS + count);
     assert_eq!(store.sweep(edge).await.unwrap(), 40);
     assert_eq!(store.sweep(edge).await.unwrap(), 0);
-    let left = store.read(&place(0), "").await.unwrap();
+    let left = store.read(&place(0), Range::of("")).await.unwrap();
     assert_eq!(left.iter().map(|record| &*record.key).collect::<Vec<_>>(), ["kept"]);
     assert_eq!(store.sweep(edge.plus(1)).await.unwrap(), 1);
 }
@@ -262,9 +271,9 @@ async fn a_full_store_says_so_keeps_what_it_has_and_recovers() {
     assert!(reason.contains("full") && reason.contains("--max-data-bytes"), "{reason}");
     assert!(small.path.metadata().unwrap().len() <= 256 * 1024);
     for number in 0..stopped {
-        assert_eq!(store.read(&place(number), "").await.unwrap().len(), 1, "{number}");
+        assert_eq!(store.read(&place(number), Range::of("")).await.unwrap().len(), 1, "{number}");
     }
-    assert_eq!(store.read(&place(stopped), "").await.unwrap(), []);
+    assert_eq!(store.read(&place(stopped), Range::of("")).await.unwrap(), []);
 
     // Space comes back without a restart: the sweep frees what is long expired.
     assert_eq!(store.sweep(NOW.plus(7_200)).await.unwrap(), stopped);
@@ -275,7 +284,7 @@ async fn a_full_store_says_so_keeps_what_it_has_and_recovers() {
     store.close().await.unwrap();
     let store = Store::open(&StoreOptions { max_bytes: Some(64 * 1024 * 1024), ..small }).unwrap();
     assert_eq!(fill(&store, 2_000).await, (2_200, String::new()));
-    assert_eq!(store.read(&place(1_000), "").await.unwrap().len(), 1);
+    assert_eq!(store.read(&place(1_000), Range::of("")).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -287,10 +296,10 @@ async fn a_lock_held_by_another_process_is_contention_and_passes() {
     hog.execute_batch("BEGIN IMMEDIATE").unwrap();
     let write = |id: &str| batch(id, vec![], vec![put(id, "1")]);
     assert_eq!(store.commit(&place, write("b1")).await, Ok(Commit::Contended));
-    assert_eq!(store.read(&place, "").await.unwrap(), [], "reading goes on");
+    assert_eq!(store.read(&place, Range::of("")).await.unwrap(), [], "reading goes on");
     hog.execute_batch("ROLLBACK").unwrap();
     assert_eq!(store.commit(&place, write("b2")).await, Ok(Commit::Done));
-    let left = store.read(&place, "").await.unwrap();
+    let left = store.read(&place, Range::of("")).await.unwrap();
     assert_eq!(left.iter().map(|record| &*record.key).collect::<Vec<_>>(), ["b2"]);
 }
 

@@ -9,7 +9,9 @@ use spin_sdk::key_value;
 use spin_sdk::sqlite as database;
 use spin_sdk::wit::v2::redis as server;
 use writ_core::event::Event;
-use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
+use writ_core::host::{
+    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory::Memory;
@@ -85,11 +87,15 @@ impl Host for Spin {
         })
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
         in_time(|| match &self.store {
             #[cfg(feature = "sqlite")]
-            Opened::Sqlite(connection) => sqlite::read(connection, partition, prefix),
-            Opened::Redis(connection, _) => redis::read(connection, partition, prefix),
+            Opened::Sqlite(connection) => sqlite::read(connection, partition, range),
+            Opened::Redis(connection, _) => redis::read(connection, partition, range),
         })
     }
 

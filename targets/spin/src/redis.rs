@@ -6,7 +6,7 @@
 //! comes an hour later than the last record of a partition, and never decides.
 
 use writ_core::host::{
-    Batch, Commit, Expect, Listed, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Expect, Listed, Listing, Page, Partition, Range, Record, Unavailable, Write,
 };
 use writ_core::limits;
 use writ_core::moment::Timestamp;
@@ -78,7 +78,7 @@ pub fn commit(
     Err(Unavailable("redis forgets what was found of its settings".to_owned()))
 }
 
-/// Reads records by prefix. See `writ_core::host::Host::read`.
+/// Reads a range of records. See `writ_core::host::Host::read`.
 ///
 /// # Errors
 ///
@@ -86,10 +86,11 @@ pub fn commit(
 pub fn read(
     server: &impl Send,
     partition: &Partition,
-    prefix: &str,
+    range: Range<'_>,
 ) -> Result<Vec<Record>, Unavailable> {
     let limit = limits::BATCH_RECORDS.to_string();
-    let arguments = [prefix.as_bytes().to_vec(), limit.into_bytes()];
+    let arguments =
+        [range.prefix.as_bytes().to_vec(), limit.into_bytes(), range.start().into_bytes()];
     let answer = script(server, READ, &[place(partition)], &arguments)?;
     let strange = || Unavailable("a record in redis has another form".to_owned());
     answer
@@ -356,7 +357,7 @@ local function before(one, other)
 end
 local keys = {}
 for _, key in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if string.sub(key, 1, #ARGV[1]) == ARGV[1] then keys[#keys + 1] = key end
+    if string.sub(key, 1, #ARGV[1]) == ARGV[1] and not before(key, ARGV[3]) then keys[#keys + 1] = key end
 end
 table.sort(keys, before)
 local records = {}

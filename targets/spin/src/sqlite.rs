@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use writ_core::host::{
-    Batch, Commit, Expect, Listed, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Expect, Listed, Listing, Page, Partition, Range, Record, Unavailable, Write,
 };
 use writ_core::limits;
 use writ_core::moment::Timestamp;
@@ -90,7 +90,7 @@ pub fn commit(
     Ok(Commit::Contended)
 }
 
-/// Reads records by prefix. See `writ_core::host::Host::read`.
+/// Reads a range of records. See `writ_core::host::Host::read`.
 ///
 /// # Errors
 ///
@@ -98,11 +98,10 @@ pub fn commit(
 pub fn read(
     database: &impl Execute,
     partition: &Partition,
-    prefix: &str,
+    range: Range<'_>,
 ) -> Result<Vec<Record>, Unavailable> {
     let mut values = place(partition);
-    // Keys are visible ASCII, so everything that begins with the prefix sorts below this.
-    values.extend([text(prefix), text(&format!("{prefix}\u{7f}")), count(limits::BATCH_RECORDS)]);
+    values.extend([text(&range.start()), text(&range.end()), count(limits::BATCH_RECORDS)]);
     run(database, READ, &values)?
         .into_iter()
         .map(|row| match <[Value; 4]>::try_from(row) {

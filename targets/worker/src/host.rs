@@ -9,7 +9,9 @@ use serde::Serialize;
 use worker::{Delay, Env, KvStore};
 use writ_core::deployment::{Deployment, WRAPPING_KEY};
 use writ_core::event::Event;
-use writ_core::host::{Batch, Commit, Host, Listing, NewKey, Page, Partition, Record, Unavailable};
+use writ_core::host::{
+    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+};
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::keys;
@@ -79,8 +81,12 @@ impl Host for Edge {
         self.objects.commit(partition, batch).await
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        self.objects.read(partition, prefix).await
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        self.objects.read(partition, range).await
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {

@@ -8,12 +8,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Request, RequestInit};
 use worker::worker_sys::DurableObject as Stub;
 use worker::{Env, Error, ObjectNamespace, Response};
-use writ_core::host::{Batch, Commit, Listing, Page, Partition, Record, Unavailable};
+use writ_core::host::{Batch, Commit, Listing, Page, Partition, Range, Record, Unavailable};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 
 use crate::host::within;
-use crate::wire::{Batched, Found, Outcome, PARTS, Row, asked, name, page, part, record};
+use crate::wire::{Batched, Found, Outcome, PARTS, Row, asked, bounds, name, page, part, record};
 
 /// The namespaces of the objects.
 #[derive(Clone)]
@@ -52,9 +52,10 @@ impl Objects {
     pub(crate) async fn read(
         &self,
         partition: &Partition,
-        prefix: &str,
+        range: Range<'_>,
     ) -> Result<Vec<Record>, Unavailable> {
-        let rows: Vec<Row> = call(&self.partitions, &name(partition), "read", &prefix).await?;
+        let rows: Vec<Row> =
+            call(&self.partitions, &name(partition), "read", &bounds(range)).await?;
         let records = rows.into_iter().map(record).collect::<Option<_>>();
         records.ok_or_else(|| Unavailable("the object answered with an unreadable record".into()))
     }

@@ -17,7 +17,7 @@ use writ_core::store::{Applied, Stored, apply, keys};
 
 use crate::objects::Objects;
 use crate::sql::{Sql, Values, bytes, instant, number, text};
-use crate::wire::{self, Batched, Outcome, Row, row};
+use crate::wire::{self, Batched, Bounds, Outcome, Row, row};
 use crate::{moment, objects};
 
 /// A partition.
@@ -54,7 +54,7 @@ impl DurableObject for Partition {
                 }
                 objects::answer(&outcome)
             }
-            "/read" => objects::answer(&self.shared.read(&serde_json::from_str::<String>(&body)?)?),
+            "/read" => objects::answer(&self.shared.read(&serde_json::from_str::<Bounds>(&body)?)?),
             _ => Response::error("there is no such path", 404),
         }
     }
@@ -112,14 +112,12 @@ impl Shared {
         Ok(outcome)
     }
 
-    fn read(&self, prefix: &str) -> Result<Vec<Row>, JsValue> {
+    fn read(&self, (start, end): &Bounds) -> Result<Vec<Row>, JsValue> {
         if !self.exists()? {
             return Ok(Vec::new());
         }
-        // Keys are visible ASCII, so this is after every key with the prefix.
-        let end = format!("{prefix}\u{7f}");
         let most = i64::try_from(limits::BATCH_RECORDS).unwrap_or(i64::MAX);
-        let values = Values::default().text(prefix).text(&end).number(most);
+        let values = Values::default().text(start).text(end).number(most);
         let rows = self.sql.run(READ, &values.0)?;
         Ok(rows.iter().map(|found| row(stored(found).record)).collect())
     }

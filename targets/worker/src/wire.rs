@@ -3,7 +3,7 @@
 //! | path | asked | answered |
 //! |---|---|---|
 //! | `/commit` | [`Batched`] | [`Outcome`] |
-//! | `/read` | prefix | list of [`Row`] |
+//! | `/read` | [`Bounds`] | list of [`Row`] |
 //! | `/enter` | list of [`Entered`] | `null` |
 //! | `/list` | [`Asked`] | list of [`Found`] |
 //! | `/sweep` | instant | number of entries deleted |
@@ -13,7 +13,9 @@
 
 use serde::{Deserialize, Serialize};
 use writ_core::encoding::{base64url, from_base64url, sha256};
-use writ_core::host::{Batch, Entry, Expect, Listed, Listing, Page, Partition, Record, Write};
+use writ_core::host::{
+    Batch, Entry, Expect, Listed, Listing, Page, Partition, Range, Record, Write,
+};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
 
@@ -35,6 +37,9 @@ pub struct Batched {
 
 /// Index, name, instant, session, key, expiry.
 pub type Entered = (String, String, i64, String, String, i64);
+
+/// The first key that is read, if it is there, and the first that is not.
+pub type Bounds = (String, String);
 
 /// Key, value, expiry, version.
 pub type Row = (String, String, i64, u64);
@@ -135,6 +140,12 @@ fn written((kind, key, expires, value): &(char, String, i64, String)) -> Option<
         'i' => Some(Write::PutIfAbsent(record)),
         _ => None,
     }
+}
+
+/// The bounds of a range.
+#[must_use]
+pub fn bounds(range: Range<'_>) -> Bounds {
+    (range.start(), range.end())
 }
 
 /// A record as it is answered.

@@ -1,6 +1,7 @@
 //! The Workers target in workerd: the store's contract on its Durable Objects, and what is its own.
 
 #![expect(
+    clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -13,7 +14,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
-use writ_core::host::{Batch, Commit, Entry, Expect, Listing, Page, Partition, Record};
+use writ_core::host::{Batch, Commit, Entry, Expect, Listing, Page, Partition, Range, Record};
 use writ_core::host::{Unavailable, Write};
 use writ_core::http::Request;
 use writ_core::moment::Timestamp;
@@ -102,8 +103,13 @@ impl Strong for Objects {
         }
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        let rows: Vec<Row> = self.ask("PARTITIONS", wire::name(partition), "read", &prefix)?;
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        let rows: Vec<Row> =
+            self.ask("PARTITIONS", wire::name(partition), "read", &wire::bounds(range))?;
         Ok(rows.into_iter().map(|row| wire::record(row).unwrap()).collect())
     }
 
@@ -128,7 +134,7 @@ fn the_objects_keep_the_contract_and_what_they_hold() {
 
     let objects = Objects::start(&state);
     block_on(contract::holds(&objects, "second"));
-    let read = block_on(objects.read(&kept, "")).unwrap();
+    let read = block_on(objects.read(&kept, Range::of(""))).unwrap();
     assert_eq!(read, [Record { version: 1, ..record("a", "1") }], "after a restart");
 }
 
@@ -167,7 +173,7 @@ fn a_batch_that_comes_too_late_is_not_written() {
     };
     let now = clock();
     assert!(block_on(objects.commit(&place, timed("late", now - 1))).is_err());
-    assert_eq!(block_on(objects.read(&place, "")), Ok(Vec::new()));
+    assert_eq!(block_on(objects.read(&place, Range::of(""))), Ok(Vec::new()));
     assert_eq!(block_on(objects.commit(&place, timed("in time", now + 60))), Ok(Commit::Done));
 }
 
@@ -265,14 +271,14 @@ fn an_alarm_sweeps_what_expired_an_hour_ago() {
         |key: &str, secs: i64| Write::Put(Record { expires: now.plus(secs), ..record(key, "1") });
     let mixed = batch("b1", vec![], vec![old("gone", -3_600), old("left", -3_500)]);
     assert_eq!(block_on(objects.commit(&place, mixed)), Ok(Commit::Done));
-    let left = || block_on(objects.read(&place, "")).unwrap();
+    let left = || block_on(objects.read(&place, Range::of(""))).unwrap();
     assert!(within(20, || left().len() == 1), "{:?}", left());
     assert_eq!(left().first().map(|record| record.key.clone()), Some("left".into()));
 
     let place = session("one", "empty");
     let all = batch("b1", vec![], vec![old("a", -4_000), old("b", -7_200)]);
     assert_eq!(block_on(objects.commit(&place, all.clone())), Ok(Commit::Done));
-    let left = || block_on(objects.read(&place, "")).unwrap();
+    let left = || block_on(objects.read(&place, Range::of(""))).unwrap();
     assert!(within(20, || left().is_empty()), "{:?}", left());
     // A partition that was deleted is as new, and the batch's id is not remembered.
     assert_eq!(block_on(objects.commit(&place, all)), Ok(Commit::Done));

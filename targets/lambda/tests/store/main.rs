@@ -5,8 +5,8 @@ use aws::{Aws, Fault};
 use contract::{NOW, Strong, batch, record, session};
 use serde_json::Value;
 use writ_core::host::{
-    Batch, Commit, Entry, Expect, Host as _, Kind, Listing, Page, Partition, Record, Unavailable,
-    Write,
+    Batch, Commit, Entry, Expect, Host as _, Kind, Listing, Page, Partition, Range, Record,
+    Unavailable, Write,
 };
 use writ_core::jwk::Algorithm;
 use writ_core::limits;
@@ -24,8 +24,12 @@ impl Strong for Store {
         self.commit(partition, batch).await
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        self.read(partition, prefix).await
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        self.read(partition, range).await
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
@@ -105,13 +109,13 @@ async fn facts_keep_the_contract(store: &Store) {
     // Expired, it is absent, and counts from the beginning.
     let late = Write::PutIfAbsent(record("opened", "2"));
     assert_eq!(commit(100, batch("o3", vec![absent("opened")], vec![late])).await, Commit::Done);
-    let opened = store.read(&place, "opened").await.unwrap();
+    let opened = store.read(&place, Range::of("opened")).await.unwrap();
     assert_eq!(opened, [Record { version: 1, ..record("opened", "2") }]);
     // What is live is left as it is, and the rest of the batch is done.
     let left = Write::PutIfAbsent(record("opened", "3"));
     let joined = batch("j1", vec![], vec![put("hop/4", ""), left]);
     assert_eq!(commit(100, joined).await, Commit::Done);
-    assert_eq!(store.read(&place, "opened").await.unwrap(), opened);
+    assert_eq!(store.read(&place, Range::of("opened")).await.unwrap(), opened);
     // A counter counts.
     let below = |most| vec![Expect::Below { key: "denials".into(), version: most }];
     for round in 1..=3 {
@@ -127,7 +131,7 @@ async fn facts_keep_the_contract(store: &Store) {
     assert_eq!(commit(0, revoked).await, Commit::Done);
     assert_eq!(commit(0, hop("h1", false, 1)).await, Commit::Refused("revoked/7".into()));
     let keys = async |prefix| -> Vec<String> {
-        let found = store.read(&place, prefix).await.unwrap();
+        let found = store.read(&place, Range::of(prefix)).await.unwrap();
         found.into_iter().map(|record| record.key).collect()
     };
     assert_eq!(keys("revoked/").await, ["revoked/7"]);
@@ -156,7 +160,7 @@ async fn facts_keep_the_contract(store: &Store) {
         assert_eq!(store.commit(&zone, change.clone()).await.unwrap(), Commit::Done);
         assert_eq!(store.commit(&zone, change).await.unwrap(), Commit::Done, "found its own id");
     }
-    assert_eq!(store.read(&zone, "snapshot").await.unwrap()[0].version, 3);
+    assert_eq!(store.read(&zone, Range::of("snapshot")).await.unwrap()[0].version, 3);
 }
 
 /// Of the budget: one transaction, and of two to four items, however deep the path is.
@@ -229,12 +233,12 @@ async fn x11_revocations_without_number_leave_a_session_that_commits() {
         assert_eq!(store.commit(&place, again).await, Ok(Commit::Done));
         let first = revoke(number, &format!("a{number}"), number.into());
         assert_eq!(store.commit(&place, first).await, Ok(Commit::Done));
-        let read = store.read(&place, &format!("revoked/r{number:03}")).await.unwrap();
+        let read = store.read(&place, Range::of(&format!("revoked/r{number:03}"))).await.unwrap();
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].value, format!("by a{number}").into_bytes());
         assert_eq!(read[0].version, 1);
     }
-    let read = store.read(&place, "revoked/").await.unwrap();
+    let read = store.read(&place, Range::of("revoked/")).await.unwrap();
     let keys: Vec<_> = read.iter().map(|record| record.key.clone()).collect();
     let expected: Vec<_> = (0..24).map(|number| format!("revoked/r{number:03}")).collect();
     assert_eq!(keys, expected);
@@ -243,7 +247,7 @@ async fn x11_revocations_without_number_leave_a_session_that_commits() {
     aws.faults.next([Fault::Delay(0), Fault::Lost]);
     assert!(store.commit(&place, revoke(90, "lost", 0)).await.is_err());
     assert_eq!(store.commit(&place, revoke(90, "lost", 0)).await, Ok(Commit::Done));
-    assert_eq!(store.read(&place, "revoked/r090").await.unwrap()[0].version, 1);
+    assert_eq!(store.read(&place, Range::of("revoked/r090")).await.unwrap()[0].version, 1);
     // What is not revoked goes on: two requests, the second with a condition for each hop of the path.
     aws.faults.take();
     assert_eq!(store.commit(&place, path("good", None)).await, Ok(Commit::Done));
@@ -304,7 +308,7 @@ async fn a_wrong_guess_costs_one_request() {
         assert_eq!(done, Commit::Done);
         assert_eq!(aws.faults.take().len(), if number == 0 { 1 } else { 2 });
     }
-    assert_eq!(aws.store().read(&place, "denials").await.unwrap()[0].version, 3);
+    assert_eq!(aws.store().read(&place, Range::of("denials")).await.unwrap()[0].version, 3);
 }
 
 /// Nothing is swept before the latest record in its item has expired.
@@ -409,7 +413,7 @@ async fn a_batch_that_comes_too_late_is_not_done() {
     };
     let now = writ_process::moment::now().0;
     assert!(store.commit(&place, timed("late", now - 1)).await.is_err());
-    assert!(store.read(&place, "").await.unwrap().is_empty());
+    assert!(store.read(&place, Range::of("")).await.unwrap().is_empty());
     assert!(store.commit(&place, timed("in time", now + 60)).await.is_ok());
     aws.faults.next([Fault::Delay(2_100)]);
     let now = writ_process::moment::now().0;
@@ -439,10 +443,10 @@ async fn a_conflict_is_contention_and_is_tried_again() {
     assert!(began.elapsed().as_secs() < limits::STORE_SECS);
     assert!(aws.faults.take().len() > 5);
     aws.faults.stop();
-    assert!(store.read(&place, "").await.unwrap().is_empty(), "nothing is written");
+    assert!(store.read(&place, Range::of("")).await.unwrap().is_empty(), "nothing is written");
     // A read waits as well.
     aws.faults.next([Fault::Throttled, Fault::Throttled]);
-    assert!(store.read(&place, "snapshot").await.unwrap().is_empty());
+    assert!(store.read(&place, Range::of("snapshot")).await.unwrap().is_empty());
 }
 
 /// An answer that is lost is no replay: shown once more, the batch finds its own id.
@@ -462,7 +466,7 @@ async fn a_lost_answer_is_no_replay() {
             let other = store.commit(&place, hop("2", true, 1)).await.unwrap();
             assert_eq!(other, Commit::Refused("opened".into()), "another batch is a replay");
         }
-        assert_eq!(store.read(&place, "hop/1").await.unwrap()[0].version, 1);
+        assert_eq!(store.read(&place, Range::of("hop/1")).await.unwrap()[0].version, 1);
     }
 }
 
@@ -477,7 +481,7 @@ async fn what_goes_wrong_is_unavailable() {
         let id = format!("{fault:?}");
         assert!(store.commit(&place, batch(&id, vec![], vec![put(&id, "")])).await.is_err());
         aws.faults.next([fault.clone()]);
-        assert!(store.read(&place, "snapshot").await.is_err(), "{fault:?}");
+        assert!(store.read(&place, Range::of("snapshot")).await.is_err(), "{fault:?}");
         assert!(began.elapsed().as_secs() < 2 * limits::STORE_SECS, "{fault:?}");
     }
     let listing =

@@ -126,6 +126,9 @@ impl Remote {
         let said = said.unwrap_or("it does not say why");
         let hint = match status.as_u16() {
             401 => "; does WRIT_OPERATOR_KEY there belong to this key, and do both clocks agree?",
+            404 if step.path.starts_with("/sessions/") => {
+                "; either there is no such session, or it is over, or WRIT_OPERATOR_KEY is not set there"
+            }
             404 => "; is WRIT_OPERATOR_KEY set there?",
             _ => "",
         };

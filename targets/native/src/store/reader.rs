@@ -12,8 +12,8 @@ use writ_core::moment::Timestamp;
 /// A look-up and who waits for it.
 #[derive(Debug)]
 pub(super) enum Lookup {
-    /// The records of a partition by prefix.
-    Records { partition: Partition, prefix: String, reply: Reply<Vec<Record>> },
+    /// The records of a partition whose keys are from `start` on and before `end`.
+    Records { partition: Partition, start: String, end: String, reply: Reply<Vec<Record>> },
     /// A page of an index.
     Entries { zone: String, listing: Listing, reply: Reply<Page> },
 }
@@ -27,8 +27,8 @@ pub(super) fn run(connection: &Connection, mut lookups: mpsc::Receiver<Lookup>) 
     let Ok(mut entries) = connection.prepare(LIST) else { return };
     while let Some(lookup) = lookups.blocking_recv() {
         match lookup {
-            Lookup::Records { partition, prefix, reply } => {
-                answer(reply, || read(&mut records, &partition, &prefix));
+            Lookup::Records { partition, start, end, reply } => {
+                answer(reply, || read(&mut records, &partition, &start, &end));
             }
             Lookup::Entries { zone, listing, reply } => {
                 answer(reply, || list(&mut entries, &zone, &listing));
@@ -49,13 +49,12 @@ fn answer<T>(reply: Reply<T>, look: impl FnOnce() -> rusqlite::Result<T>) {
 fn read(
     statement: &mut Statement<'_>,
     partition: &Partition,
-    prefix: &str,
+    start: &str,
+    end: &str,
 ) -> rusqlite::Result<Vec<Record>> {
     let Partition { zone, kind, id } = partition;
-    // Keys are visible ASCII, so what starts with the prefix lies below the prefix and DEL.
-    let end = format!("{prefix}\u{7f}");
     let most = i64::try_from(limits::BATCH_RECORDS).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![id, prefix, end, kind.name(), zone, most], |row| {
+    let rows = statement.query_map(params![id, start, end, kind.name(), zone, most], |row| {
         Ok(Record {
             key: row.get(0)?,
             value: row.get(1)?,

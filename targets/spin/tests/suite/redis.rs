@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tempfile::TempDir;
 use writ_core::host::{
-    Batch, Commit, Entry, Expect, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Entry, Expect, Listing, Page, Partition, Range, Record, Unavailable, Write,
 };
 use writ_core::moment::Timestamp;
 
@@ -109,8 +109,12 @@ impl Strong for Connection {
         redis::commit(self, Durable::Asked, partition, &batch)
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        redis::read(self, partition, prefix)
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        redis::read(self, partition, range)
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
@@ -162,7 +166,7 @@ fn a_batch_that_comes_too_late_is_not_written() {
     };
     let late = redis::commit(&connection, Durable::Asked, &place, &timed(1)).unwrap_err();
     assert!(late.0.contains("too late"), "{late:?}");
-    assert!(redis::read(&connection, &place, "").unwrap().is_empty());
+    assert!(redis::read(&connection, &place, Range::of("")).unwrap().is_empty());
     let in_time = redis::commit(&connection, Durable::Asked, &place, &timed(NOW.0));
     assert_eq!(in_time, Ok(Commit::Done));
 }
@@ -195,7 +199,7 @@ fn a_server_that_forgets_is_refused() {
         let write = batch("b", vec![], write);
         let error = redis::commit(&connection, Durable::Asked, &place, &write).unwrap_err();
         assert!(error.0.contains(wanted), "{error:?}");
-        assert!(redis::read(&connection, &place, "").unwrap().is_empty());
+        assert!(redis::read(&connection, &place, Range::of("")).unwrap().is_empty());
         let asserted = redis::commit(&connection, Durable::Asserted, &place, &write);
         assert_eq!(asserted, Ok(Commit::Done), "the operator's word counts");
     }
@@ -240,7 +244,7 @@ fn a_key_expires_an_hour_after_its_last_record() {
     assert_eq!(left("writ:{one}:session:kept"), 0, "-1: it stays");
     write("again", clock + 10);
     assert_eq!(left("writ:{one}:session:kept"), 0);
-    let kept = redis::read(&connection, &place, "ever").unwrap();
+    let kept = redis::read(&connection, &place, Range::of("ever")).unwrap();
     assert_eq!(kept.first().unwrap().expires, Timestamp(i64::MAX), "exactly, though Lua rounds");
 }
 
@@ -265,7 +269,7 @@ fn a_killed_server_loses_nothing() {
     for _ in 0..400 {
         // It listens before it has read what it kept, and says so.
         if TcpStream::connect(("127.0.0.1", server.port)).is_ok()
-            && let Ok(kept) = redis::read(&server.connect(), &place, "")
+            && let Ok(kept) = redis::read(&server.connect(), &place, Range::of(""))
         {
             assert_eq!(kept.len(), 1);
             return;

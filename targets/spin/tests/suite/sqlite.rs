@@ -10,7 +10,7 @@ use rusqlite::types::{Value as Native, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use tempfile::TempDir;
 use writ_core::host::{
-    Batch, Commit, Expect, Listing, Page, Partition, Record, Unavailable, Write,
+    Batch, Commit, Expect, Listing, Page, Partition, Range, Record, Unavailable, Write,
 };
 use writ_core::moment::Timestamp;
 
@@ -69,8 +69,12 @@ impl Strong for File {
         sqlite::commit(self, partition, &batch)
     }
 
-    async fn read(&self, partition: &Partition, prefix: &str) -> Result<Vec<Record>, Unavailable> {
-        sqlite::read(self, partition, prefix)
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        sqlite::read(self, partition, range)
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
@@ -127,7 +131,7 @@ fn a_batch_that_comes_too_late_is_not_written() {
     };
     let late = sqlite::commit(&file, &place, &timed(now.saturating_sub(1))).unwrap_err();
     assert!(late.0.contains("too late"), "{late:?}");
-    assert!(sqlite::read(&file, &place, "").unwrap().is_empty());
+    assert!(sqlite::read(&file, &place, Range::of("")).unwrap().is_empty());
     let in_time = timed(now.saturating_add(60));
     assert_eq!(sqlite::commit(&file, &place, &in_time).unwrap(), Commit::Done);
 }
@@ -167,5 +171,5 @@ fn the_sweep_takes_what_is_long_expired() {
     assert_eq!(rows(), 3, "an hour's grace");
     sqlite::sweep(&file, NOW.plus(3_611)).unwrap();
     assert_eq!(rows(), 1);
-    assert_eq!(sqlite::read(&file, &place, "").unwrap().len(), 1);
+    assert_eq!(sqlite::read(&file, &place, Range::of("")).unwrap().len(), 1);
 }

@@ -1,0 +1,65 @@
+//! Ending a session: one fact that every later commit and introspection of the session looks for,
+//! however many hops there are. Nothing is read, and nothing is written to the hops.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ENDED, OPENED, commit, contended, kept_until, partition, record};
+use crate::active::Active;
+use crate::host::{Batch, Commit, Expect, Host, Write};
+use crate::moment::{Moment, Timestamp};
+use crate::refusal::{Failure, Reason, Refusal};
+
+/// Who ended a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// The zone's operator.
+    Operator,
+    /// The application that opened it.
+    Application(String),
+}
+
+/// The fact `ended`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: By,
+}
+
+/// Ends a session. Ending it once more changes nothing: the first end stands.
+///
+/// # Errors
+///
+/// There is no such session, or it is over by time; or the store does not say.
+pub async fn end<H: Host>(
+    host: &H,
+    zone: &Active,
+    session: &str,
+    by: By,
+    moment: &Moment,
+) -> Result<(), Failure> {
+    // No session outlives the fact, whatever bundle it was opened under.
+    let longest = zone.snapshot.longest_secs.max(zone.bundle.session_secs);
+    let expires = kept_until(moment.now.plus(longest));
+    let ended = record(ENDED.to_owned(), &Ended { at: moment.now, by }, expires)?;
+    let batch = Batch {
+        id: moment.id("end"),
+        now: moment.now,
+        until: None,
+        expect: vec![Expect::Live { key: OPENED.to_owned(), until: moment.now }],
+        write: vec![Write::PutIfAbsent(ended)],
+        index: Vec::new(),
+    };
+    let partition = partition(&zone.bundle.zone, session);
+    match commit(host, &partition, batch).await? {
+        Commit::Done => Ok(()),
+        Commit::Refused(_) => {
+            let what = "there is no such session, or it is over";
+            Err(Refusal::request(Reason::SessionUnknown, what).into())
+        }
+        Commit::Contended => Err(contended(&partition).into()),
+    }
+}
