@@ -31,6 +31,17 @@ impl Answer {
     }
 }
 
+impl From<writ_core::http::Response> for Answer {
+    fn from(response: writ_core::http::Response) -> Self {
+        let headers = response.headers.into_iter();
+        Self {
+            status: response.status,
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
+            body: response.body,
+        }
+    }
+}
+
 /// Sends a request to `authority` and reads the answer.
 ///
 /// # Errors

@@ -21,6 +21,9 @@ use crate::store::Store;
 /// Published copies, by zone and name.
 pub type Copies = Mutex<BTreeMap<(String, String), Vec<u8>>>;
 
+/// Private keys, by zone and `kid`: as if each instance opened what the store has sealed.
+type Keys = Mutex<BTreeMap<(String, String), Arc<PrivateKey>>>;
+
 /// A host in memory.
 #[derive(Default)]
 pub struct Memory {
@@ -32,7 +35,7 @@ pub struct Memory {
     pub faults: Faults,
     /// The published copies, which other hosts may share: those that a KV holds near them.
     pub copies: Arc<Copies>,
-    keys: Mutex<BTreeMap<(String, String), Arc<PrivateKey>>>,
+    keys: Arc<Keys>,
     events: Mutex<Vec<Event>>,
     remembered: writ_core::memory::Memory,
 }
@@ -45,7 +48,7 @@ impl Memory {
             store: Arc::clone(&self.store),
             web: Arc::clone(&self.web),
             copies: Arc::clone(&self.copies),
-            keys: Mutex::new(self.keys.lock().unwrap().clone()),
+            keys: Arc::clone(&self.keys),
             ..Self::default()
         }
     }

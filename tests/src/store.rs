@@ -13,6 +13,17 @@ use writ_core::store::{Applied, Stored, apply};
 /// Every record, by partition and key.
 pub type Contents = BTreeMap<(Partition, String), Record>;
 
+/// The sessions of a store at one instant, to look at or to come back to.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions(Inner);
+
+impl Sessions {
+    /// Their records.
+    pub fn contents(self) -> Contents {
+        self.0.records.into_iter().map(|(name, stored)| (name, stored.record)).collect()
+    }
+}
+
 /// A strongly consistent store in memory. Several hosts may share one, as instances of a
 /// deployment do.
 #[derive(Debug, Default)]
@@ -20,7 +31,7 @@ pub struct Store {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inner {
     records: BTreeMap<(Partition, String), Stored>,
     index: Vec<(Partition, Entry)>,
@@ -100,6 +111,27 @@ impl Store {
     /// Every index entry so far, with its partition.
     pub fn index(&self) -> Vec<(Partition, Entry)> {
         self.inner.lock().unwrap().index.clone()
+    }
+
+    /// The sessions as they are now.
+    pub fn sessions(&self) -> Sessions {
+        let inner = self.inner.lock().unwrap();
+        let of_sessions =
+            inner.records.iter().filter(|((place, _), _)| place.kind == Kind::Session);
+        let records = of_sessions.map(|(name, stored)| (name.clone(), stored.clone())).collect();
+        Sessions(Inner { records, index: inner.index.clone() })
+    }
+
+    /// Puts the sessions back as they were. The zone goes on, since no instance takes an older state
+    /// of it; what its operator's requests left there is forgotten.
+    pub fn restore(&self, Sessions(saved): &Sessions) {
+        let mut inner = self.inner.lock().unwrap();
+        let lasts = |partition: &Partition, key: &str| {
+            partition.kind == Kind::Zone && !key.starts_with("operator/")
+        };
+        inner.records.retain(|(partition, key), _| lasts(partition, key));
+        inner.records.extend(saved.records.clone());
+        inner.index.clone_from(&saved.index);
     }
 
     /// Puts a record past all conditions, as damage or an operator would.

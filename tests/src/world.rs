@@ -146,10 +146,7 @@ fn install(host: &Memory, bundle: &Bundle) {
 
 /// Has the core handle one request.
 fn answer(host: &Memory, deployment: &Deployment, request: Request, now: i64) -> Answer {
-    let response = block_on(writ_core::handle(host, deployment, moment(now), request));
-    let headers =
-        response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Answer { status: response.status, headers, body: response.body }
+    block_on(writ_core::handle(host, deployment, moment(now), request)).into()
 }
 
 /// The moment of one request: no two have the same entropy.

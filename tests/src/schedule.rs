@@ -1,0 +1,215 @@
+//! A deterministic scheduler: several requests run over one store, one step at a time, and a seeded
+//! choice says which of them goes on. A step ends at every call of the port, before it has its effect
+//! and again before its answer arrives. Calls fail where the seed says so.
+//!
+//! Nothing here waits and nothing runs in parallel: the same seed gives the same schedule.
+
+pub mod invariants;
+pub mod scene;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use writ_core::deployment::Deployment;
+use writ_core::host::{Batch, Partition, Write};
+use writ_core::http::{Request, Response};
+
+use crate::client::Answer;
+use crate::faults::Effect;
+use crate::memory::Memory;
+use crate::planted::{Bug, Planted};
+use crate::world::moment;
+
+/// Numbers that follow from a seed (SplitMix64).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers of `seed`.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub const fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.number() % bound as u64).expect("less than a usize")
+    }
+
+    /// True once in `times`.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of some things.
+    pub fn one_of<T: Clone>(&mut self, things: &[T]) -> T {
+        things[self.below(things.len())].clone()
+    }
+}
+
+/// One request of a schedule, and where it is handled.
+pub struct Racer<'a> {
+    /// The request.
+    pub request: Request,
+    /// The instance that handles it.
+    pub host: &'a Memory,
+    /// When, by that instance's clock.
+    pub now: i64,
+    /// Where it shows the proof that is raced for, which [`Bug::ClaimPerSlot`] goes by.
+    pub slot: &'static str,
+}
+
+/// A write that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// At which step.
+    pub step: usize,
+    /// By which racer's request.
+    pub by: usize,
+    /// Where.
+    pub partition: Partition,
+    /// The keys of the records put or found there already.
+    pub keys: Vec<String>,
+}
+
+/// What became of a schedule.
+pub struct Ran {
+    /// Each racer's answer.
+    pub answers: Vec<Answer>,
+    /// The step at which each racer began.
+    pub began: Vec<usize>,
+    /// The step after which each racer had its answer.
+    pub answered: Vec<usize>,
+    /// Every write that happened, in order.
+    pub written: Vec<Written>,
+    /// How many calls failed on order.
+    pub faults: usize,
+}
+
+/// What the racers of one schedule share: the dice and the log.
+pub struct Turns {
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    random: Random,
+    /// One call in so many fails; none where it is 0.
+    faults_in: usize,
+    faults: usize,
+    step: usize,
+    done: BTreeSet<String>,
+    written: Vec<Written>,
+}
+
+impl Turns {
+    /// How the next call of a racer fails, if it does. Only a commit can have an effect and fail.
+    pub fn fault(&self, commits: bool) -> Option<Effect> {
+        let mut inner = self.inner.borrow_mut();
+        let faults_in = inner.faults_in;
+        if faults_in == 0 || !inner.random.once_in(faults_in) {
+            return None;
+        }
+        inner.faults += 1;
+        let effects = [Effect::Unavailable, Effect::Lost, Effect::Contended];
+        Some(if commits { inner.random.one_of(&effects) } else { Effect::Unavailable })
+    }
+
+    /// Notes that a batch was done. One that was done before wrote nothing now.
+    pub fn wrote(&self, by: usize, partition: &Partition, batch: &Batch) {
+        let mut inner = self.inner.borrow_mut();
+        if !inner.done.insert(batch.id.clone()) {
+            return;
+        }
+        let keys = batch.write.iter().map(|write| Write::key(write).to_owned()).collect();
+        let step = inner.step;
+        inner.written.push(Written { step, by, partition: partition.clone(), keys });
+    }
+}
+
+/// Lets another racer go first.
+pub async fn turn() {
+    let mut had = false;
+    std::future::poll_fn(|_| {
+        if std::mem::replace(&mut had, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Runs the racers to their ends, in the order that `random` chooses.
+///
+/// # Panics
+///
+/// Where they come to no end.
+pub fn run(
+    deployment: &Deployment,
+    racers: &[Racer<'_>],
+    mut random: Random,
+    faults_in: usize,
+    bug: Option<Bug>,
+) -> Ran {
+    let inner = Inner {
+        random: Random::of(random.number()),
+        faults_in,
+        faults: 0,
+        step: 0,
+        done: BTreeSet::new(),
+        written: Vec::new(),
+    };
+    let turns = Turns { inner: RefCell::new(inner) };
+    let hosts: Vec<Planted<'_>> = racers
+        .iter()
+        .enumerate()
+        .map(|(who, racer)| Planted {
+            host: racer.host,
+            bug,
+            slot: racer.slot,
+            turns: Some((&turns, who)),
+        })
+        .collect();
+    let mut running: Vec<Option<Pin<Box<dyn Future<Output = Response> + '_>>>> = Vec::new();
+    for (racer, host) in racers.iter().zip(&hosts) {
+        let (moment, request) = (moment(racer.now), racer.request.clone());
+        let future = writ_core::handle(host, deployment, moment, request);
+        running.push(Some(Box::pin(future)));
+    }
+    let mut answers: Vec<Option<Answer>> = racers.iter().map(|_| None).collect();
+    let mut began: Vec<Option<usize>> = vec![None; racers.len()];
+    let mut answered = vec![0; racers.len()];
+    let mut context = Context::from_waker(Waker::noop());
+    for step in 1..MOST_STEPS {
+        let waiting: Vec<usize> = (0..racers.len()).filter(|who| running[*who].is_some()).collect();
+        if waiting.is_empty() {
+            let (written, faults) = {
+                let inner = turns.inner.borrow();
+                (inner.written.clone(), inner.faults)
+            };
+            let answers = answers.into_iter().map(|answer| answer.expect("an answer")).collect();
+            let began = began.into_iter().map(|step| step.expect("a beginning")).collect();
+            return Ran { answers, began, answered, written, faults };
+        }
+        let who = random.one_of(&waiting);
+        turns.inner.borrow_mut().step = step;
+        began[who].get_or_insert(step);
+        let future = running[who].as_mut().expect("it runs");
+        if let Poll::Ready(response) = future.as_mut().poll(&mut context) {
+            answers[who] = Some(Answer::from(response));
+            answered[who] = step;
+            running[who] = None;
+        }
+    }
+    panic!("the requests came to no end in {MOST_STEPS} steps");
+}
+
+/// Far more than any schedule takes.
+const MOST_STEPS: usize = 20_000;
