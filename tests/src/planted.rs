@@ -38,13 +38,15 @@ pub enum Bug {
     DropHop,
     /// Nobody looks whether the zone changed since it was read.
     IgnoreVersion,
+    /// A batch is applied although its time is over.
+    IgnoreUntil,
 }
 
 impl Bug {
     /// Makes of a batch what a host with this bug would make of it.
     fn spoil(self, batch: &mut Batch, slot: &str) {
         match self {
-            Self::CheckBeforeCommit => {}
+            Self::CheckBeforeCommit | Self::IgnoreUntil => {}
             Self::CheckOnlyParent => {
                 let parent = parent(batch).map(|parent| format!("{REVOKED}{parent}"));
                 let kept = |key: &str| !key.starts_with(REVOKED) || Some(key) == parent.as_deref();
@@ -150,6 +152,10 @@ impl Host for Planted<'_> {
             Some(Effect::Unavailable) => return Err(Unavailable("commit failed".to_owned())),
             Some(Effect::Contended) => return Ok(Commit::Contended),
             _ => {}
+        }
+        let late = self.turns.is_some_and(|(turns, _)| turns.is_past(batch.until));
+        if late && self.bug != Some(Bug::IgnoreUntil) {
+            return Err(Unavailable("the batch comes too late".to_owned()));
         }
         if let Some(bug) = self.bug {
             bug.spoil(&mut batch, self.slot);

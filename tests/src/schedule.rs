@@ -1,6 +1,7 @@
 //! A deterministic scheduler: several requests run over one store, one step at a time, and a seeded
 //! choice says which of them goes on. A step ends at every call of the port, before it has its effect
-//! and again before its answer arrives. Calls fail where the seed says so.
+//! and again before its answer arrives. Where the seed says so, calls fail, and everybody's clock leaps
+//! ahead while requests are under way.
 //!
 //! Nothing here waits and nothing runs in parallel: the same seed gives the same schedule.
 
@@ -16,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 use writ_core::deployment::Deployment;
 use writ_core::host::{Batch, Partition, Write};
 use writ_core::http::{Request, Response};
+use writ_core::moment::Timestamp;
 
 use crate::client::Answer;
 use crate::faults::Effect;
@@ -64,10 +66,19 @@ pub struct Racer<'a> {
     pub request: Request,
     /// The instance that handles it.
     pub host: &'a Memory,
-    /// When, by that instance's clock.
-    pub now: i64,
     /// Where it shows the proof that is raced for, which [`Bug::ClaimPerSlot`] goes by.
     pub slot: &'static str,
+}
+
+/// What goes wrong in a schedule.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trouble {
+    /// One call in so many fails; none where it is 0.
+    pub faults_in: usize,
+    /// How often the clock leaps at most.
+    pub leaps: usize,
+    /// What is wrong with the hosts.
+    pub bug: Option<Bug>,
 }
 
 /// A write that happened.
@@ -75,12 +86,22 @@ pub struct Racer<'a> {
 pub struct Written {
     /// At which step.
     pub step: usize,
+    /// When.
+    pub at: i64,
     /// By which racer's request.
     pub by: usize,
     /// Where.
     pub partition: Partition,
     /// The keys of the records put or found there already.
     pub keys: Vec<String>,
+}
+
+impl Written {
+    /// Whether the record with this key was among those written.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.keys.iter().any(|written| written == key)
+    }
 }
 
 /// What became of a schedule.
@@ -93,7 +114,7 @@ pub struct Ran {
     pub answered: Vec<usize>,
     /// Every write that happened, in order.
     pub written: Vec<Written>,
-    /// How many calls failed on order.
+    /// How many calls failed on order, or because they came too late.
     pub faults: usize,
 }
 
@@ -108,6 +129,7 @@ struct Inner {
     faults_in: usize,
     faults: usize,
     step: usize,
+    now: i64,
     done: BTreeSet<String>,
     written: Vec<Written>,
 }
@@ -125,6 +147,14 @@ impl Turns {
         Some(if commits { inner.random.one_of(&effects) } else { Effect::Unavailable })
     }
 
+    /// Whether it is later than that by now.
+    pub fn is_past(&self, until: Option<Timestamp>) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let past = until.is_some_and(|until| inner.now > until.0);
+        inner.faults += usize::from(past);
+        past
+    }
+
     /// Notes that a batch was done. One that was done before wrote nothing now.
     pub fn wrote(&self, by: usize, partition: &Partition, batch: &Batch) {
         let mut inner = self.inner.borrow_mut();
@@ -132,8 +162,8 @@ impl Turns {
             return;
         }
         let keys = batch.write.iter().map(|write| Write::key(write).to_owned()).collect();
-        let step = inner.step;
-        inner.written.push(Written { step, by, partition: partition.clone(), keys });
+        let (step, at) = (inner.step, inner.now);
+        inner.written.push(Written { step, at, by, partition: partition.clone(), keys });
     }
 }
 
@@ -146,7 +176,7 @@ pub async fn turn() {
     .await;
 }
 
-/// Runs the racers to their ends, in the order that `random` chooses.
+/// Runs the racers to their ends from `now` on, in the order that `random` chooses.
 ///
 /// # Panics
 ///
@@ -154,58 +184,61 @@ pub async fn turn() {
 pub fn run(
     deployment: &Deployment,
     racers: &[Racer<'_>],
+    now: i64,
     mut random: Random,
-    faults_in: usize,
-    bug: Option<Bug>,
+    trouble: Trouble,
 ) -> Ran {
-    let inner = Inner {
-        random: Random::of(random.number()),
-        faults_in,
-        faults: 0,
-        step: 0,
-        done: BTreeSet::new(),
-        written: Vec::new(),
-    };
+    let Trouble { faults_in, mut leaps, bug } = trouble;
+    // In every other schedule one of them is slower than the rest.
+    let slow = random.below(racers.len() * 2);
+    let dice = Random::of(random.number());
+    let (done, written) = (BTreeSet::new(), Vec::new());
+    let inner = Inner { random: dice, faults_in, faults: 0, step: 0, now, done, written };
     let turns = Turns { inner: RefCell::new(inner) };
     let hosts: Vec<Planted<'_>> = racers
         .iter()
         .enumerate()
-        .map(|(who, racer)| Planted {
-            host: racer.host,
-            bug,
-            slot: racer.slot,
-            turns: Some((&turns, who)),
+        .map(|(who, racer)| {
+            let turns = Some((&turns, who));
+            Planted { host: racer.host, bug, slot: racer.slot, turns }
         })
         .collect();
-    let mut running: Vec<Option<Pin<Box<dyn Future<Output = Response> + '_>>>> = Vec::new();
-    for (racer, host) in racers.iter().zip(&hosts) {
-        let (moment, request) = (moment(racer.now), racer.request.clone());
-        let future = writ_core::handle(host, deployment, moment, request);
-        running.push(Some(Box::pin(future)));
-    }
+    let begin = |who: usize, now: i64| -> Pin<Box<dyn Future<Output = Response> + '_>> {
+        let (host, request) = (&hosts[who], racers[who].request.clone());
+        Box::pin(writ_core::handle(host, deployment, moment(now), request))
+    };
+    let mut running: Vec<_> = racers.iter().map(|_| None).collect();
     let mut answers: Vec<Option<Answer>> = racers.iter().map(|_| None).collect();
     let mut began: Vec<Option<usize>> = vec![None; racers.len()];
     let mut answered = vec![0; racers.len()];
     let mut context = Context::from_waker(Waker::noop());
     for step in 1..MOST_STEPS {
-        let waiting: Vec<usize> = (0..racers.len()).filter(|who| running[*who].is_some()).collect();
+        let waiting: Vec<usize> = (0..racers.len()).filter(|who| answers[*who].is_none()).collect();
         if waiting.is_empty() {
-            let (written, faults) = {
-                let inner = turns.inner.borrow();
-                (inner.written.clone(), inner.faults)
-            };
-            let answers = answers.into_iter().map(|answer| answer.expect("an answer")).collect();
+            let inner = turns.inner.borrow();
+            let (written, faults) = (inner.written.clone(), inner.faults);
+            let answers = answers.iter().cloned().map(|answer| answer.expect("an answer"));
             let began = began.into_iter().map(|step| step.expect("a beginning")).collect();
-            return Ran { answers, began, answered, written, faults };
+            return Ran { answers: answers.collect(), began, answered, written, faults };
         }
-        let who = random.one_of(&waiting);
-        turns.inner.borrow_mut().step = step;
+        let mut who = random.one_of(&waiting);
+        if who == slow && !random.once_in(4) {
+            who = random.one_of(&waiting);
+        }
+        let now = {
+            let mut inner = turns.inner.borrow_mut();
+            inner.step = step;
+            if leaps > 0 && random.once_in(4) {
+                leaps -= 1;
+                inner.now += i64::try_from(1 + random.below(8)).expect("a few seconds");
+            }
+            inner.now
+        };
         began[who].get_or_insert(step);
-        let future = running[who].as_mut().expect("it runs");
+        let future = running[who].get_or_insert_with(|| begin(who, now));
         if let Poll::Ready(response) = future.as_mut().poll(&mut context) {
             answers[who] = Some(Answer::from(response));
             answered[who] = step;
-            running[who] = None;
         }
     }
     panic!("the requests came to no end in {MOST_STEPS} steps");

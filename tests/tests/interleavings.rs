@@ -17,13 +17,14 @@ use writ_core::active::{SNAPSHOT, Snapshot, partition};
 use writ_core::host::Range;
 use writ_core::http::Request;
 use writ_core::keys::{Rotation, key_record};
+use writ_core::limits;
 use writ_core::operator::Step;
 use writ_core::principals::{Measure, Whom};
 use writ_tests::operator;
 use writ_tests::planted::Bug;
 use writ_tests::schedule::invariants::{Role, issued};
 use writ_tests::schedule::scene::{ASSISTANT, Cast, START, Scene, exchange, form, post};
-use writ_tests::schedule::{Ran, Random};
+use writ_tests::schedule::{Ran, Random, Written};
 use writ_tests::trace::claims;
 
 const FILES: (&str, &str) = ("resource", "https://files.example/api");
@@ -112,11 +113,6 @@ fn find<S: Scenario>(bug: Bug, by: &str) -> u64 {
 /// So many schedules find a bug, or do not look for it.
 const MOST: u64 = 1_000;
 
-/// Half of the schedules are without faults, in the others one call in eight or in three fails.
-fn faults_in(random: &mut Random) -> usize {
-    random.one_of(&[0, 0, 8, 3])
-}
-
 fn sid(token: &str) -> String {
     claims(token)["sid"].as_str().unwrap().to_owned()
 }
@@ -181,7 +177,7 @@ impl Tree {
                 key == "ended" || path.clone().any(revoked)
             };
             let stopped = ran.written.iter().flat_map(|written| &written.keys).any(stops);
-            if scene.is_active(&token, START + 9) == stopped {
+            if scene.is_active(&token, START + 50) == stopped {
                 return Err(format!("a token is told to be alive: {}", !stopped));
             }
         }
@@ -212,8 +208,7 @@ impl Scenario for Revocations {
         for _ in 0..1 + random.below(2) {
             self.0.revoke(&mut random, &mut cast);
         }
-        let faults_in = faults_in(&mut random);
-        let ran = scene.run(&cast, START, &mut random, faults_in, bug)?;
+        let ran = scene.run(&cast, START, &mut random, bug)?;
         self.0.settle(scene, &ran)?;
         Ok(ran)
     }
@@ -243,8 +238,7 @@ impl Scenario for Ends {
         if random.once_in(4) {
             self.0.revoke(&mut random, &mut cast);
         }
-        let faults_in = faults_in(&mut random);
-        let ran = scene.run(&cast, START, &mut random, faults_in, bug)?;
+        let ran = scene.run(&cast, START, &mut random, bug)?;
         self.0.settle(scene, &ran)?;
         Ok(ran)
     }
@@ -330,8 +324,7 @@ impl Scenario for Redemptions {
             let role = Role::Stop { session: self.session.clone(), hop: None };
             cast.add(role, "", end(scene, &self.session, &mut random));
         }
-        let faults_in = faults_in(&mut random);
-        scene.run(&cast, START, &mut random, faults_in, bug)
+        scene.run(&cast, START, &mut random, bug)
     }
 }
 
@@ -351,7 +344,7 @@ impl Scenario for Changes {
     fn play(&self, scene: &Scene, seed: u64, bug: Option<Bug>) -> Result<Ran, String> {
         let mut random = Random::of(seed);
         // The zone is never put back, so time goes on.
-        let now = START + i64::try_from(seed).unwrap() * 10;
+        let now = START + i64::try_from(seed).unwrap() * 100;
         scene.restore(now);
         let first = operator(scene, &Step::rotation(Rotation::Emergency), now);
         assert_eq!(scene.send(&scene.world.host, first, now).status, 200);
@@ -373,9 +366,8 @@ impl Scenario for Changes {
             ]);
             cast.add(Role::Change, "", operator(scene, &step, now));
         }
-        let faults_in = faults_in(&mut random);
-        let ran = scene.run(&cast, now, &mut random, faults_in, bug)?;
-        settle(scene, &before, &ran, now + 10)?;
+        let ran = scene.run(&cast, now, &mut random, bug)?;
+        settle(scene, &before, &ran, now + 50)?;
         Ok(ran)
     }
 }
@@ -391,13 +383,13 @@ fn zone(scene: &Scene) -> Snapshot {
     serde_json::from_slice(&records[0].value).unwrap()
 }
 
-/// No change is lost, every key in use has its private half, and what was issued under the zone as it was
-/// is dead once every instance knows, where a change was to kill it.
+/// No change is lost and every key in use has its private half. What was issued under the zone as it was
+/// is dead once every instance knows, where a change was to kill it, and it was issued within 5 s.
 fn settle(scene: &Scene, before: &Snapshot, ran: &Ran, later: i64) -> Result<(), String> {
     let after = zone(scene);
-    let changes =
-        ran.written.iter().filter(|written| written.keys.iter().any(|key| key == SNAPSHOT));
-    if after.seq != before.seq + changes.count() as u64 {
+    let changes: Vec<&Written> =
+        ran.written.iter().filter(|written| written.has(SNAPSHOT)).collect();
+    if after.seq != before.seq + changes.len() as u64 {
         return Err(format!("`seq` went from {} to {}", before.seq, after.seq));
     }
     let place = partition(&scene.world.deployment.zone);
@@ -408,12 +400,23 @@ fn settle(scene: &Scene, before: &Snapshot, ran: &Ran, later: i64) -> Result<(),
         return Err(format!("keys {used:?} are in use, {sealed:?} are there"));
     }
     let cut_off = after.cut_offs.values().map(|cut_off| cut_off.seq).max().unwrap_or(0);
+    let kills = after.floor.max(cut_off);
+    let killed = (1..).zip(&changes).find(|(number, _)| before.seq + number == kills);
     for token in ran.answers.iter().filter_map(issued) {
         let path = claims(&token)["path"].as_array().unwrap().clone();
         let oldest = path.iter().filter_map(|step| step["seq"].as_u64()).min().unwrap();
-        let dead = oldest < after.floor.max(cut_off);
+        let newest = path.iter().filter_map(|step| step["seq"].as_u64()).max().unwrap();
+        let dead = oldest < kills;
         if scene.is_active(&token, later) == dead {
             return Err(format!("a token of `seq` {oldest} is told to be alive: {dead}"));
+        }
+        let hop = format!("hop/{}", jti(&token));
+        let written = ran.written.iter().find(|written| written.has(&hop)).unwrap();
+        if let Some((_, change)) = killed.filter(|_| newest < kills)
+            && written.at > change.at + limits::SNAPSHOT_STALE_SECS
+        {
+            let late = written.at - change.at;
+            return Err(format!("a token was issued {late} s after a change that kills it"));
         }
     }
     Ok(())
@@ -450,4 +453,5 @@ fn x12_schedules_find_what_is_not_kept() {
     find::<Redemptions>(Bug::IgnoreSpent, "of the uses of one proof");
     find::<Revocations>(Bug::DropHop, "without its record");
     find::<Changes>(Bug::IgnoreVersion, "`seq` went");
+    find::<Changes>(Bug::IgnoreUntil, "after a change that kills it");
 }

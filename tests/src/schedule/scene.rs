@@ -4,7 +4,7 @@
 use writ_core::http::Request;
 
 use super::invariants::{Role, check};
-use super::{Racer, Ran, Random, run};
+use super::{Racer, Ran, Random, Trouble, run};
 use crate::client::Answer;
 use crate::memory::Memory;
 use crate::planted::Bug;
@@ -87,9 +87,11 @@ impl Scene {
         cast: &Cast,
         now: i64,
         random: &mut Random,
-        faults_in: usize,
         bug: Option<Bug>,
     ) -> Result<Ran, String> {
+        // Half of the schedules are without faults, in the others one call in eight or in three fails.
+        let faults_in = random.one_of(&[0, 0, 8, 3]);
+        let trouble = Trouble { faults_in, leaps: random.one_of(&[0, 0, 3]), bug };
         // As seen by the clocks of all: the zone as it was just read, one that is to be read again, one
         // that is too old to go on with.
         let now = now + random.one_of(&[0, 0, 2, 5]);
@@ -99,12 +101,11 @@ impl Scene {
             .map(|(request, slot)| Racer {
                 request: request.clone(),
                 host: &self.instances[random.below(2)],
-                now,
                 slot,
             })
             .collect();
         let random = Random::of(random.number());
-        let ran = run(&self.world.deployment, &racers, random, faults_in, bug);
+        let ran = run(&self.world.deployment, &racers, now, random, trouble);
         self.instances.iter().for_each(|host| drop(host.take_events()));
         check(&cast.roles, &ran, &self.world.host.store)?;
         Ok(ran)
