@@ -187,6 +187,18 @@ impl Model {
         token.target.owner().unwrap_or(token.holder)
     }
 
+    /// Who and what is disabled.
+    pub fn disabled(&self) -> BTreeSet<Whom> {
+        self.disabled.clone()
+    }
+
+    /// When anything ends or ended by itself.
+    pub fn ends(&self) -> impl Iterator<Item = i64> {
+        let tokens = self.tokens.iter().map(|token| token.expires);
+        let proofs = self.proofs.iter().map(|proof| proof.expires);
+        tokens.chain(proofs).chain(self.sessions.iter().map(|session| session.ends))
+    }
+
     /// The token that an act means, of those that there are.
     pub fn token(&self, number: usize) -> Option<usize> {
         (!self.tokens.is_empty()).then(|| number % self.tokens.len())

@@ -1,26 +1,25 @@
 //! Plays a trace of acts on the reference model and on the core, and says where they part.
 
+mod stage;
+
 use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use writ_core::active::Snapshot;
 use writ_core::encoding::from_base64url;
-use writ_core::host::Range;
 use writ_core::http::Request;
 use writ_core::operator::Step;
-use writ_core::principals;
-use writ_core::publish;
-use writ_core::session::{HOP, partition};
+use writ_core::session::HOP;
 
+pub use self::stage::Stage;
+use self::stage::{KNOWN, WAIT_SECS, measure_step};
 use crate::client::Answer;
-use crate::memory::Memory;
-use crate::model::acts::{Act, App, Measure, Slot, Target, Whom, Worker};
+use crate::model::acts::{Act, App, Slot, Target, Worker};
 use crate::model::{Expected, Model, SIGN_IN_SECS, Subject, Token};
 use crate::operator;
-use crate::planted::{Bug, Planted};
 use crate::run::token_request;
-use crate::store::Sessions;
-use crate::world::{BEGINNING, World, block_on, moment};
+use crate::target::clock;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -30,17 +29,6 @@ const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 type Fields = Vec<(&'static str, String)>;
-
-/// Two instances of one deployment, on which traces are played one after the other. The zone is
-/// compiled once; each trace begins with no session, nobody disabled, and long after the one before.
-pub struct Stage {
-    world: World,
-    instances: [Memory; 2],
-    beginning: i64,
-    bug: Option<Bug>,
-    /// How many acts were played, and what came of them.
-    pub played: BTreeMap<&'static str, usize>,
-}
 
 /// One trace as it is played.
 struct Play<'a> {
@@ -54,14 +42,6 @@ struct Play<'a> {
 }
 
 impl Stage {
-    /// A stage on which nothing was played yet, and what is wrong with it.
-    #[must_use]
-    pub fn new(bug: Option<Bug>) -> Self {
-        let world = World::new("plain");
-        let instances = [world.host.sibling(), world.host.sibling()];
-        Self { world, instances, beginning: BEGINNING, bug, played: BTreeMap::new() }
-    }
-
     /// Plays a trace.
     ///
     /// # Errors
@@ -77,62 +57,61 @@ impl Stage {
             sessions: BTreeMap::new(),
             turn: 0,
         };
+        let mut played = Ok(());
         for (number, act) in trace.iter().enumerate() {
-            play.act(act).map_err(|what| format!("act {number}, {act:?}: {what}"))?;
+            played = play.act(act).map_err(|what| format!("act {number}, {act:?}: {what}"));
+            if played.is_err() {
+                break;
+            }
         }
-        play.settle()
-    }
-
-    /// Leaves nothing of the trace before.
-    fn clear(&mut self) {
-        self.beginning += BETWEEN_SECS;
-        self.world.host.store.restore(&Sessions::default());
-        let moment = moment(self.beginning);
-        let changed = publish::change(
-            &*self.world.host,
-            &self.world.deployment.zone,
-            &moment,
-            "clear",
-            |snapshot: &mut Snapshot| {
-                snapshot.disabled.clear();
-                snapshot.cut_offs.clear();
-                Ok(Some(Vec::new()))
-            },
-        );
-        block_on(changed).expect("a zone that changes");
+        let settled = played.and_then(|()| play.settle());
+        let disabled = play.model.disabled();
+        self.disabled = disabled;
+        settled
     }
 }
 
-/// Longer than anything lives.
-const BETWEEN_SECS: i64 = 100_000;
-
 impl Play<'_> {
-    fn now(&self) -> i64 {
+    /// What time it is, for the service and then for the model. Where time is time, acts keep off the
+    /// seconds in which something ends.
+    fn now(&mut self) -> i64 {
+        if self.stage.is_running() {
+            let beginning = self.stage.beginning;
+            let near = |now: i64| now - beginning - 1..=now - beginning + 2;
+            while self.model.ends().any(|end| near(clock()).contains(&end)) {
+                sleep(Duration::from_millis(500));
+            }
+            self.model.now = clock() - beginning;
+        }
         self.stage.beginning + self.model.now
     }
 
-    /// Sends a request to the instances in turn.
-    fn send(&mut self, request: Request, now: i64) -> Answer {
-        self.turn += 1;
-        let host = &self.stage.instances[self.turn % 2];
-        let planted = Planted { host, bug: self.stage.bug, slot: "any", turns: None };
-        let deployment = &self.stage.world.deployment;
-        let answer = block_on(writ_core::handle(&planted, deployment, moment(now), request)).into();
-        host.take_events();
-        answer
+    /// Waits as an act wants, where time is time.
+    fn wait(&self, act: &Act) {
+        match act {
+            Act::Tick { secs } => {
+                let secs = u64::try_from(*secs.min(&WAIT_SECS)).expect("time goes on");
+                sleep(Duration::from_secs(secs));
+            }
+            Act::Take { .. } => sleep(KNOWN),
+            _ => {}
+        }
     }
 
     fn act(&mut self, act: &Act) -> Result<(), String> {
         let now = self.now();
         // What the act is about is chosen before the model goes on.
         let request = self.request(act, now);
+        self.turn += 1;
         if let Act::Restart = act {
-            let next = (self.turn + 1) % 2;
-            self.stage.instances[next] = self.stage.world.host.sibling();
+            self.stage.restart(self.turn + 1);
         }
         let expected = self.model.act(act);
-        let Some(request) = request else { return Ok(()) };
-        let answer = self.send(request, now);
+        let answer = request.map(|request| self.stage.send(self.turn, request, now));
+        if self.stage.is_running() {
+            self.wait(act);
+        }
+        let Some(answer) = answer else { return Ok(()) };
         let name = match &expected {
             Expected::Issued(_) => "issued",
             Expected::Refused(_) => "refused",
@@ -151,9 +130,8 @@ impl Play<'_> {
                 fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             Some(Request { path: path.to_owned(), ..token_request(&fields) })
         };
-        let operator = |play: &Self, step: Step| {
-            Some(operator::request(&play.stage.world.deployment, &step, now))
-        };
+        let operator =
+            |play: &Self, step: Step| Some(operator::request(play.stage.told(), &step, now));
         match *act {
             Act::Tick { .. } | Act::Restart => None,
             Act::Sign { whose, secs } => {
@@ -163,7 +141,7 @@ impl Play<'_> {
                 };
                 let claims = json!({ "sub": sub, "exp": now + secs });
                 let token = json!({ "from": "jobs", "claims": claims });
-                self.proofs.push(self.stage.world.sign(token, now));
+                self.proofs.push(self.stage.sign(token, now));
                 None
             }
             Act::Open { who, task, target, scopes } => {
@@ -171,7 +149,7 @@ impl Play<'_> {
                 fields.extend(secret(who));
                 if let Some((name, id)) = task {
                     fields.extend(name.map(|name| ("task", name.name().to_owned())));
-                    fields.push(("task_id", format!("t-{id}")));
+                    fields.push(("task_id", format!("t-{}-{id}", self.stage.number)));
                 }
                 form("/oauth/token", fields)
             }
@@ -191,7 +169,7 @@ impl Play<'_> {
                     "exp": now + SIGN_IN_SECS,
                 });
                 let token = json!({ "from": "idp", "claims": claims });
-                let token = self.stage.world.sign(token, now);
+                let token = self.stage.sign(token, now);
                 let (who, client) = self.client(App::Assistant, proof);
                 let wanted = wanted(EXCHANGE, who, target, scopes);
                 form("/oauth/token", [wanted, subject(token, ID_TOKEN), client].concat())
@@ -223,19 +201,7 @@ impl Play<'_> {
                 let session = self.session(token)?;
                 form(&format!("/sessions/{session}/complete"), secret(by))
             }
-            Act::Take { measure, whom } => {
-                let measure = match measure {
-                    Measure::Disable => principals::Measure::Disable,
-                    Measure::Enable => principals::Measure::Enable,
-                    Measure::CutOff => principals::Measure::CutOff,
-                };
-                let whom = match whom {
-                    Whom::User(person) => principals::Whom::User(user(person)),
-                    Whom::App(app) => principals::Whom::Application(app.id().to_owned()),
-                    Whom::Rule(rule) => principals::Whom::Rule(rule.id().to_owned()),
-                };
-                operator(self, Step::measure(measure, &whom))
-            }
+            Act::Take { measure, whom } => operator(self, measure_step(measure, whom)),
         }
     }
 
@@ -294,8 +260,14 @@ impl Play<'_> {
             Subject::User(person) => user(person),
             Subject::App(app) => app.id().to_owned(),
         };
+        let mut expires = self.stage.beginning + token.expires;
+        let told = claims["exp"].as_i64().unwrap_or_default();
+        if self.stage.is_running() && (told - expires).abs() <= 2 {
+            expires = told;
+            self.model.tokens[number].expires = told - self.stage.beginning;
+        }
         let expected = json!({
-            "exp": self.stage.beginning + token.expires,
+            "exp": expires,
             "scope": if scopes.is_empty() { Value::Null } else { scopes.join(" ").into() },
             "aud": token.target.resource().unwrap_or(token.holder.id()),
             "client_id": token.holder.id(),
@@ -320,11 +292,10 @@ impl Play<'_> {
         if known.is_some_and(|known| *known != sid) || (known.is_none() && another) {
             return Err(format!("session {} is `{sid}`: {:?}", token.session, self.sessions));
         }
-        let place = partition(&self.stage.world.deployment.zone, &sid);
         let hop = format!("{HOP}{}", claims["jti"].as_str().unwrap_or_default());
+        let recorded = self.stage.has(&sid, &hop);
         self.sessions.insert(token.session, sid);
-        let found = self.stage.world.host.store.read(&place, Range::of(&hop));
-        if !found.iter().any(|record| record.key == hop) {
+        if !recorded {
             return Err("it was issued without its record".to_owned());
         }
         Ok(())

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use writ_tests::model::acts::{Act, App, Measure, Rule, Slot, Target, Task, Whom, Worker};
 use writ_tests::planted::Bug;
+use writ_tests::running::{Running, target};
 use writ_tests::trace::Stage;
 use writ_tests::vector::package;
 
@@ -106,17 +107,20 @@ fn traces() -> impl Strategy<Value = Vec<Act>> {
 fn explore(
     stage: &RefCell<Stage>,
     count: u32,
+    shrinks: u32,
     random: TestRng,
+    turned: impl Fn(Act) -> Act,
 ) -> (u32, Option<(Vec<Act>, String)>) {
     let config = Config {
         cases: count,
         failure_persistence: None,
-        max_shrink_iters: 4_000,
+        max_shrink_iters: shrinks,
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, random);
     let (played, failed) = (Cell::new(0), Cell::new(false));
     let found = runner.run(&traces(), |trace| {
+        let trace: Vec<Act> = trace.into_iter().map(&turned).collect();
         if !failed.get() {
             played.set(played.get() + 1);
         }
@@ -133,6 +137,9 @@ fn explore(
     (played.get(), found)
 }
 
+/// A trace is made smaller at most so many times.
+const SHRINKS: u32 = 4_000;
+
 fn fixed() -> TestRng {
     TestRng::deterministic_rng(RngAlgorithm::ChaCha)
 }
@@ -146,10 +153,28 @@ fn x11_x16_the_core_does_what_the_model_says() {
     let count = std::env::var("WRIT_TRACES").ok().and_then(|text| text.parse().ok());
     let count = count.unwrap_or(1_000);
     let stage = RefCell::new(Stage::new(None));
-    let (played, found) = explore(&stage, count, chance());
+    let (played, found) = explore(&stage, count, SHRINKS, chance(), |act| act);
     println!("{played} traces: {:?}", stage.borrow().played);
     if let Some((trace, what)) = found {
         panic!("{what}\nkeep it in tests/traces/:\n{}", serde_json::to_string(&trace).unwrap());
+    }
+}
+
+/// The same on the target that `WRIT_TARGET` names, or the native one: two instances on its real store, its
+/// own clock, and proofs that live for seconds. `WRIT_HTTP_TRACES` sets the number of traces.
+#[test]
+fn x11_x16_targets_do_what_the_model_says() {
+    let count = std::env::var("WRIT_HTTP_TRACES").ok().and_then(|text| text.parse().ok());
+    let running = Running::with(&target(), "plain", &[("WRIT_INSTANCES", "2")]);
+    let stage = RefCell::new(Stage::running(running));
+    // Shrinking would take its time there: the same trace is shrunk in process.
+    let (played, found) = explore(&stage, count.unwrap_or(4), 0, chance(), |act| match act {
+        Act::Sign { whose, secs: 20 } => Act::Sign { whose, secs: 3 },
+        other => other,
+    });
+    println!("{played} traces: {:?}", stage.borrow().played);
+    if let Some((trace, what)) = found {
+        panic!("{what}\n{}", serde_json::to_string(&trace).unwrap());
     }
 }
 
@@ -174,7 +199,7 @@ fn x11_x16_the_traces_find_planted_bugs() {
         [Bug::IgnoreEnded, Bug::DropRevoked, Bug::CheckOnlyParent, Bug::IgnoreSpent, Bug::DropHop];
     for bug in bugs {
         let stage = RefCell::new(Stage::new(Some(bug)));
-        let (played, found) = explore(&stage, 2_000, fixed());
+        let (played, found) = explore(&stage, 2_000, SHRINKS, fixed(), |act| act);
         let (trace, what) = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
         println!("{bug:?} after {played} traces, {} acts: {what}", trace.len());
     }
