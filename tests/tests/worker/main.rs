@@ -1,7 +1,6 @@
 //! The Workers target in workerd: the store's contract on its Durable Objects, and what is its own.
 
 #![expect(
-    clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

