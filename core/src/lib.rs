@@ -27,6 +27,7 @@ pub mod moment;
 pub mod operator;
 pub mod own;
 pub mod parties;
+pub mod place;
 pub mod policy;
 pub mod presets;
 pub mod principals;
