@@ -146,17 +146,20 @@ pub(crate) type Fault = (Reason, String);
 ///
 /// It cannot be read, or is of a form that we refuse.
 pub fn parse(slot: Slot, token: &Secret) -> Result<Unverified<'_>, Refusal> {
-    Unverified::parse(token.expose()).map_err(|fault| {
-        let (reason, detail) = match fault {
-            TokenFault::Oversized => (Reason::TokenTooLarge, String::new()),
-            TokenFault::Malformed(what) => (Reason::TokenMalformed, what),
-            TokenFault::Algorithm(name) => {
-                (Reason::AlgorithmRefused, format!("`{}`", crate::form::printable(&name)))
-            }
-            TokenFault::Header(what) => (Reason::HeaderRefused, what),
-        };
-        Refusal::proof(slot, reason, detail)
-    })
+    Unverified::parse(token.expose()).map_err(|fault| unreadable(slot, fault))
+}
+
+/// The refusal of what was shown in `slot` and cannot be read.
+pub(crate) fn unreadable(slot: Slot, fault: TokenFault) -> Refusal {
+    let (reason, detail) = match fault {
+        TokenFault::Oversized => (Reason::TokenTooLarge, String::new()),
+        TokenFault::Malformed(what) => (Reason::TokenMalformed, what),
+        TokenFault::Algorithm(name) => {
+            (Reason::AlgorithmRefused, format!("`{}`", crate::form::printable(&name)))
+        }
+        TokenFault::Header(what) => (Reason::HeaderRefused, what),
+    };
+    Refusal::proof(slot, reason, detail)
 }
 
 /// The row of the token's issuer, found before anything is fetched: exactly this `iss`, and an
@@ -275,17 +278,9 @@ async fn key<H: Host>(
 ///
 /// Reason and particulars.
 pub fn check_time(claims: &Claims, cap_secs: i64, now: Timestamp) -> Result<Timestamp, Fault> {
-    let whole = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(at) if (1..=253_402_300_799).contains(&at) => Ok(Some(Timestamp(at))),
-            _ => Err((Reason::TimeMalformed, format!("`{name}` is no NumericDate"))),
-        },
-    };
-    let missing = |name: &str| (Reason::TimeMalformed, format!("`{name}` is missing"));
-    let expires = whole("exp")?.ok_or_else(|| missing("exp"))?;
-    let issued = whole("iat")?.ok_or_else(|| missing("iat"))?;
-    let not_before = whole("nbf")?;
+    let expires = needed_time(claims, "exp")?;
+    let issued = needed_time(claims, "iat")?;
+    let not_before = time(claims, "nbf")?;
     if now > expires.plus(limits::LEEWAY_SECS) {
         return Err((Reason::Expired, format!("{} s ago", now.since(expires))));
     }
@@ -305,6 +300,23 @@ pub fn check_time(claims: &Claims, cap_secs: i64, now: Timestamp) -> Result<Time
         return Err((Reason::LifetimeTooLong, format!("{life} s, {cap_secs} s accepted")));
     }
     Ok(expires)
+}
+
+/// The time claim `name`, where there is one: a whole number of seconds until the year 9999 (J14).
+pub(crate) fn time(claims: &Claims, name: &str) -> Result<Option<Timestamp>, Fault> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(value) => match value.as_i64() {
+            Some(at) if (1..=253_402_300_799).contains(&at) => Ok(Some(Timestamp(at))),
+            _ => Err((Reason::TimeMalformed, format!("`{name}` is no NumericDate"))),
+        },
+    }
+}
+
+/// As [`time`], where there must be one.
+pub(crate) fn needed_time(claims: &Claims, name: &str) -> Result<Timestamp, Fault> {
+    let missing = || (Reason::TimeMalformed, format!("`{name}` is missing"));
+    time(claims, name)?.ok_or_else(missing)
 }
 
 fn check_claims(issuer: &Issuer, claims: &Claims) -> Result<(), Fault> {
