@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod client;
 pub mod copies;
 pub mod deployment;
+pub mod dpop;
 pub mod encoding;
 pub mod event;
 pub mod exchange;
