@@ -43,6 +43,7 @@ pub mod store;
 pub mod strict;
 pub mod task;
 pub mod token;
+pub mod verifier;
 pub mod zone;
 
 pub use handle::handle;

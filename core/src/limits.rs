@@ -22,7 +22,7 @@ pub const NAME_BYTES: usize = 256;
 pub const PATH: usize = 8;
 /// Scopes of one request.
 pub const SCOPES: usize = 64;
-/// Bytes of a fetched document (key set, discovery), after decoding.
+/// Bytes of a fetched document (key set, discovery, status list), after decoding.
 pub const FETCH_BYTES: usize = 100 * 1024;
 /// Keys of a fetched key set.
 pub const KEYS: usize = 64;
@@ -45,6 +45,17 @@ pub const ZONE_KEYS: usize = 16;
 /// Users, applications, rules and keys that are disabled at once, and as many that are cut off: with
 /// ids of the usual length they fit the snapshot's one record.
 pub const MEASURES: usize = 200;
+/// Status lists that a resource server remembers: of ten days' hours, since a list is one hour's.
+pub const LISTS: usize = 256;
+/// Bytes of a status list's entries when they are unpacked: a million entries of one bit.
+pub const LIST_BYTES: usize = 128 * 1024;
+/// Seconds a status list is used for at the most, whatever it says of itself, and where it says nothing.
+pub const LIST_FRESH_SECS: i64 = 300;
+/// Seconds after a status list could not be had during which it is not asked for again.
+pub const LIST_COOLDOWN_SECS: i64 = 5;
+/// Proofs of possession that an instance of a resource server remembers: 700 a second for the longest
+/// time that one could be shown, in about 4 MB.
+pub const PROOFS: usize = 64 * 1024;
 /// Seconds of difference allowed between an issuer's clock and ours.
 pub const LEEWAY_SECS: i64 = 30;
 /// Seconds from the making of a DPoP proof until it is no longer taken, beside the leeway: a request

@@ -10,6 +10,7 @@ use crate::active::Active;
 use crate::keyset::KeySets;
 use crate::limits;
 use crate::moment::Timestamp;
+use crate::verifier;
 
 /// What one instance remembers between requests.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub struct Memory {
     /// When each began.
     flights: Mutex<HashMap<String, Timestamp>>,
     pub(crate) keys: KeySets,
+    /// What a resource server remembers; a zone has no use for it.
+    pub(crate) verifier: verifier::Remembered,
 }
 
 impl Memory {

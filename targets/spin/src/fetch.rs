@@ -13,7 +13,7 @@ use writ_core::limits;
 
 use crate::address::{Place, place};
 
-/// Fetches a document, as [`writ_core::host::Host::fetch`] says. An instance has one request, so it
+/// Fetches a document, as [`writ_core::host::Outside::fetch`] says. An instance has one request, so it
 /// simply waits.
 ///
 /// # Errors
