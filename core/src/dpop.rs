@@ -52,6 +52,9 @@ impl<'a> Proof<'a> {
     /// It is no JWT of the form that RFC 9449 §4.2 wants, or its key is none that we use: another kind,
     /// a wrong size, or a private one.
     pub fn parse(text: &'a str) -> Result<Self, Refusal> {
+        if text.len() > limits::PROOF_BYTES {
+            return Err(refuse((Reason::TokenTooLarge, String::new())));
+        }
         let (token, key) = Unverified::parse_with_key(text)
             .map_err(|fault| identity::unreadable(Slot::Dpop, fault))?;
         if token.typ != TYP {

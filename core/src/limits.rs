@@ -58,6 +58,9 @@ pub const LIST_COOLDOWN_SECS: i64 = 5;
 pub const PROOFS: usize = 64 * 1024;
 /// Seconds of difference allowed between an issuer's clock and ours.
 pub const LEEWAY_SECS: i64 = 30;
+/// Bytes of a DPoP proof: one of the largest RSA key has 3,700, and every platform takes a header of
+/// this size.
+pub const PROOF_BYTES: usize = 4 * 1024;
 /// Seconds from the making of a DPoP proof until it is no longer taken, beside the leeway: a request
 /// and its way here (RFC 9449 §11.1).
 pub const PROOF_SECS: i64 = 60;
