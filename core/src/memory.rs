@@ -10,6 +10,7 @@ use crate::active::Active;
 use crate::keyset::KeySets;
 use crate::limits;
 use crate::moment::Timestamp;
+use crate::status;
 
 /// What one instance remembers between requests.
 #[derive(Default)]
@@ -18,6 +19,7 @@ pub struct Memory {
     /// When each began.
     flights: Mutex<HashMap<String, Timestamp>>,
     pub(crate) keys: KeySets,
+    pub(crate) statuses: status::Kept,
 }
 
 impl Memory {
