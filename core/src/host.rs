@@ -345,9 +345,9 @@ impl Write {
 /// One entry of the index: what lists, feeds and audit read, seconds behind at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which index: `user`, `application`, `resource` or `record`.
+    /// Which index: `user`, `application`, `resource`, `record` or `revoked`.
     pub index: &'static str,
-    /// The value looked up by: a user's or an application's id, a resource, or the zone's name.
+    /// The value looked up by: a user's or an application's id, a resource, the zone's name, or an hour.
     pub name: String,
     /// When it happened.
     pub at: Timestamp,

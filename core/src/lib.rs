@@ -39,6 +39,7 @@ pub mod sealed;
 pub mod secret;
 pub mod session;
 pub mod sessions;
+pub mod status;
 pub mod store;
 pub mod strict;
 pub mod task;
