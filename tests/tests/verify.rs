@@ -25,6 +25,8 @@ const FILES: &str = "https://files.example/api";
 
 /// The native service with the zone `plain`, at the address that the zone names as its issuer.
 fn service() -> Running {
+    // The service and the command are one binary, of this build.
+    let _ = binary();
     let front = Front::open();
     let server = Server::start();
     let places = Places { zone: front.url().to_owned(), keys: server.keys() };
