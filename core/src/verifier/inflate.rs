@@ -305,7 +305,8 @@ mod tests {
     fn marked() -> Vec<u8> {
         let mut bytes = vec![0; 2_048];
         for i in 0..120_usize {
-            bytes[(i * i * 7 + i * 13) % 2_048] |= 1 << (i % 8);
+            let place = i.wrapping_mul(i).wrapping_mul(7).wrapping_add(i.wrapping_mul(13));
+            bytes[place % 2_048] |= 1 << (i % 8);
         }
         bytes
     }
