@@ -193,6 +193,57 @@ fn x10_of_parallel_uses_of_a_proof_exactly_one_succeeds() {
     }
 }
 
+/// A session token of a walk: its text, whose key it is bound to, and how many hops lead to it.
+type Held = (String, Option<&'static str>, usize);
+
+/// Wherever exchanges lead, with whatever proofs and beside whatever actor's token: what is bound is bound to
+/// one key from then on, and what is not asked for rightly is not had.
+#[test]
+fn x10_no_walk_leads_from_a_bound_token_to_a_bearers() {
+    let mut chance: u64 = 9449;
+    let mut choose = |among: usize| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(chance >> 33).unwrap() % among
+    };
+    let world = World::new("plain");
+    let keys = world.published_keys();
+    let thumbprint = |party: &str| key(party, Algorithm::ES256).public(None).material.thumbprint();
+    let (mut had, mut refused) = (0, 0);
+    for _ in 0..40 {
+        let mut held: Vec<Held> = vec![(session(&world, None), None, 1)];
+        for _ in 0..12 {
+            let (subject, bound, hops) = held[choose(held.len())].clone();
+            let actor = (choose(2) == 0).then(|| held[choose(held.len())].clone());
+            let shown = [None, Some("phone"), Some("laptop")][choose(3)];
+            let proof = shown.map(|party| proof(&world, json!({ "from": party })));
+            let mut request = ask(Some(&subject), ITSELF, proof.as_deref());
+            if let Some((token, ..)) = &actor {
+                let kind = "urn:ietf:params:oauth:token-type:access_token";
+                let more = format!("&actor_token={token}&actor_token_type={kind}");
+                request.body.extend(more.into_bytes());
+            }
+            let others = actor.iter().map(|(_, bound, _)| *bound).chain([bound]);
+            let possible = others.flatten().all(|bound| Some(bound) == shown)
+                && actor.as_ref().is_none_or(|(token, ..)| *token != subject)
+                && hops < 8;
+            let answer = world.send(request, BEGINNING);
+            assert_eq!(answer.status == 200, possible, "{:?}", world.take_events().pop());
+            if !possible {
+                refused += 1;
+                continue;
+            }
+            had += 1;
+            let body = answer.json().unwrap();
+            let token = body["access_token"].as_str().unwrap().to_owned();
+            let (_, claims) = read(&token, &keys).unwrap();
+            let jkt = shown.map(thumbprint);
+            assert_eq!(claims["cnf"]["jkt"].as_str(), jkt.as_deref());
+            held.push((token, shown, hops + 1));
+        }
+    }
+    assert!(had > 100 && refused > 100, "{had} and {refused}");
+}
+
 /// As with every proof: an answer of the store that was lost is no second use, and a second use is none
 /// though the caller never heard of the first.
 #[test]

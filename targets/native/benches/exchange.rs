@@ -256,7 +256,8 @@ async fn scoped(policies: usize) {
         Ask::parse(&request, &form).unwrap()
     };
     let client = client::Client { application: "agent".into(), proof: client::Proof::Secret };
-    let proofs = Proofs { client: Some(client), subject: None, actor: None, slot: Slot::Client };
+    let slot = Slot::Client;
+    let proofs = Proofs { client: Some(client), subject: None, actor: None, slot, key: None };
     let parties = Parties::join(&zone, "agent".into(), proofs).unwrap();
     let grant = Grant::narrow(&zone, &ask, &parties, None, &Standing::default(), &moment).unwrap();
     let decide = measure(2_000, 1, async || {
