@@ -1,11 +1,6 @@
 //! Status lists and the feed of what ended, as verifiers read them (X11, X13): nothing that ended is missing
 //! for longer than is said, and nothing is younger than it says.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a failed test panics"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::collections::BTreeSet;
 
