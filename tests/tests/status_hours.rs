@@ -1,10 +1,4 @@
 //! Which list a session is in (X11, X12): every token of a session names the one that shows its end.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a failed test panics"
-)]
 
 use std::collections::BTreeSet;
 

@@ -210,7 +210,7 @@ async fn advance<H: Host>(
     let begun = found.everything.is_none();
     let mut whole = false;
     let mut pages = 0..limits::STATUS_PAGES;
-    while let Some(number) = pages.next() {
+    for number in pages.by_ref() {
         let after = found.everything.clone();
         let page = match page(host, zone, INDEX, &name, Timestamp(0), after).await {
             // As far as the platform allows: the next request goes on.
