@@ -12,14 +12,14 @@ use crate::encoding::{hex, sha256};
 use crate::event::{Event, Outcome};
 use crate::grant::Grant;
 use crate::handle::TOKEN;
-use crate::host::Host;
+use crate::host::{Host, Unavailable};
 use crate::identity::{self, Identity};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::parties::{self, Parties, Proofs};
 use crate::policy::{self, Denied, Told};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
-use crate::session;
+use crate::session::{self, Entered};
 use crate::task;
 use crate::token;
 
@@ -75,9 +75,18 @@ pub async fn exchange<H: Host>(
     let (presenter, proofs) = verify(host, zone, ask, moment, event).await?;
     let mut session = denial_session(zone, &presenter, &proofs, moment);
     let outcome = match Parties::join(zone, presenter, proofs) {
-        Ok(parties) => issue(host, zone, ask, &parties, moment, event, &mut session).await,
+        Ok(parties) => {
+            let found = issue(host, zone, ask, &parties, moment, event, &mut session).await;
+            match found {
+                // Another request began the same task's session: now its opening is there to be read.
+                Ok(None) => issue(host, zone, ask, &parties, moment, event, &mut session).await,
+                found => found,
+            }
+        }
         Err(refusal) => Err(refusal.into()),
     };
+    let overtaken = || Unavailable(format!("session `{session}` is contended"));
+    let outcome = outcome.and_then(|issued| issued.ok_or_else(|| overtaken().into()));
     if let Err(Stopped { failure: Failure::Refused(refusal), policies }) = &outcome {
         event.refuse(refusal, policies);
         event.unrecorded = !session::deny(host, zone, &session, event, moment).await;
@@ -161,7 +170,7 @@ async fn proven<H: Host>(
     proof.verify(host, made_for, now).await.map(Some)
 }
 
-/// From verified parties to the token.
+/// From verified parties to the token; nothing where another request opened the session meanwhile.
 async fn issue<H: Host>(
     host: &H,
     zone: &Active,
@@ -170,7 +179,7 @@ async fn issue<H: Host>(
     moment: &Moment,
     event: &mut Event,
     session: &mut String,
-) -> Result<Issued, Stopped> {
+) -> Result<Option<Issued>, Stopped> {
     let task = task::of(zone, ask, parties)?;
     let standing = session::standing(host, zone, ask, parties, task.as_ref(), moment.now).await?;
     let grant = Grant::narrow(zone, ask, parties, task, &standing, moment)?;
@@ -187,8 +196,12 @@ async fn issue<H: Host>(
         return Err(Refusal::request(Reason::PathTooLong, "the token would be too long").into());
     }
     event.allow(&grant, permitted.policies, &token);
-    session::extend(host, zone, &grant, standing.envelope.as_ref(), event, moment).await?;
-    Ok(Issued {
+    let envelope = standing.envelope.as_ref();
+    if session::extend(host, zone, &grant, envelope, event, moment).await? == Entered::Overtaken {
+        event.withdraw();
+        return Ok(None);
+    }
+    Ok(Some(Issued {
         token,
         issued_token_type: match &ask.grant {
             GrantType::TokenExchange { requested, .. } => Some(*requested),
@@ -197,7 +210,7 @@ async fn issue<H: Host>(
         token_type: claims.token_type(),
         expires_in: grant.expires.since(moment.now),
         scope: claims.scope,
-    })
+    }))
 }
 
 /// Where a denial is recorded that comes before the session is known.

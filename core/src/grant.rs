@@ -18,6 +18,7 @@ use crate::moment::{Moment, Timestamp};
 use crate::own::{OwnToken, Step, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refusal::{Reason, Refusal, Slot};
+use crate::status::Status;
 use crate::task::{self, Envelope};
 
 /// What is known of a session before a hop enters it.
@@ -87,6 +88,8 @@ pub struct Session {
     pub id: String,
     /// How the hop enters.
     pub entry: Entry,
+    /// Where its status is: the same for each of its hops.
+    pub status: Status,
     /// When the session ends, if this hop opens it.
     pub ends: Timestamp,
     /// When the proof expires that the session rests on, and that may not open it a second time.
@@ -102,6 +105,9 @@ pub struct Session {
 pub enum Entry {
     /// It opens the session, which must not have been opened before.
     Open,
+    /// It opens the session, which nobody had opened a moment ago. Where another one does meanwhile, it is
+    /// looked at again.
+    Begin,
     /// It opens the session, or joins it if the same proof and task opened it before.
     Join,
     /// It extends the session, which must be open.
@@ -274,6 +280,8 @@ fn session(
     let named = |domain: &str, parts: &[&[u8]]| base64url(&tagged_hash(domain, parts));
     let platform = parties.client.as_ref().and_then(Client::platform);
     let root = parties.subject_token.as_ref().or(platform);
+    // The status needs an instant that every hop of the session agrees upon; mostly that is its end.
+    let mut last = None;
     let (id, entry, ends) = match (parties.own(), root) {
         (Some(own), _) => (own.sid.clone(), Entry::Extend, own.exp),
         (None, Some(root)) => {
@@ -287,6 +295,8 @@ fn session(
                     // it agree on its end without reading it.
                     let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
                     let ends = ends.unwrap_or(longest).min(root.expires);
+                    // Bundles may differ about the longest session, and none about the proof.
+                    last = Some(root.expires);
                     (named("proof-session", &parts), Entry::Join, ends)
                 }
                 (None, None) => (moment.id("session"), Entry::Open, root.expires.min(longest)),
@@ -295,7 +305,11 @@ fn session(
         (None, None) => match (task_id, parties.claims().into_iter().next()) {
             (Some(task_id), _) => {
                 let id = task::session(zone, &parties.presenter, task, &task_id);
-                (id, Entry::Join, standing.ends.unwrap_or(longest))
+                // Who begins the session sets its end, and who joins it has read that.
+                match standing.ends {
+                    Some(ends) => (id, Entry::Join, ends),
+                    None => (id, Entry::Begin, longest),
+                }
             }
             (None, Some(claim)) => (claim.name, Entry::Open, longest),
             (None, None) => (moment.id("session"), Entry::Open, longest),
@@ -310,7 +324,11 @@ fn session(
         .collect();
     let claimed = parties.claims().into_iter().find(|claim| claim.name == id);
     let proof_expires = claimed.map_or(ends, |claim| claim.expires);
-    Session { id, entry, ends, proof_expires, slot: parties.root_slot, relies_on }
+    let status = match parties.own() {
+        Some(own) => own.status.clone(),
+        None => Status::new(&zone.bundle, &id, last.unwrap_or(ends)),
+    };
+    Session { id, entry, status, ends, proof_expires, slot: parties.root_slot, relies_on }
 }
 
 /// When an external token was issued.

@@ -40,10 +40,12 @@ pub mod sealed;
 pub mod secret;
 pub mod session;
 pub mod sessions;
+pub mod status;
 pub mod store;
 pub mod strict;
 pub mod task;
 pub mod token;
+pub mod verifier;
 pub mod zone;
 
 pub use handle::handle;

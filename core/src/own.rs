@@ -15,6 +15,7 @@ use crate::limits;
 use crate::moment::Timestamp;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::secret::Secret;
+use crate::status::Status;
 
 /// The header's `typ` (RFC 9068 §2.1).
 pub const TYP: &str = "at+jwt";
@@ -61,6 +62,8 @@ pub struct OwnToken {
     pub path: Vec<Step>,
     /// The zone's `seq` when it was decided.
     pub seq: u64,
+    /// Where verifiers look up whether its session is over.
+    pub status: Status,
 }
 
 /// An actor, and the one that acted before it.

@@ -24,6 +24,7 @@ use crate::moment::{Moment, Timestamp};
 use crate::own::{OwnToken, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::status;
 use crate::task::{self, Envelope};
 
 /// The record of a session's opening.
@@ -50,6 +51,8 @@ pub struct Opened {
     /// When it ends by itself. The record may stay longer, for the proof that must stay spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<Timestamp>,
+    /// The hour whose list its tokens name.
+    pub hour: i64,
     /// On whose behalf.
     pub subject: String,
     /// The application that opened it.
@@ -111,8 +114,8 @@ pub async fn standing<H: Host>(
     Ok(Standing { envelope, ends })
 }
 
-/// The opening of a session and the end it was given.
-async fn opened<H: Host>(
+/// The opening of a session, and when its record expires.
+pub(crate) async fn opened<H: Host>(
     host: &H,
     zone: &Active,
     session: &str,
@@ -141,7 +144,7 @@ pub async fn extend<H: Host>(
     envelope: Option<&Envelope>,
     event: &Event,
     moment: &Moment,
-) -> Result<(), Failure> {
+) -> Result<Entered, Failure> {
     for (index, claim) in grant.spends.iter().enumerate() {
         let (by, ends) = (&grant.session.id, grant.session.ends);
         spend(host, zone, claim, by, ends, index, moment).await?;
@@ -157,16 +160,28 @@ pub async fn extend<H: Host>(
     };
     let partition = partition(&zone.bundle.zone, &grant.session.id);
     match commit(host, &partition, batch).await? {
-        Commit::Done => Ok(()),
+        Commit::Done => Ok(Entered::Recorded),
+        Commit::Refused(key) if key == OPENED && grant.session.entry == Entry::Begin => {
+            Ok(Entered::Overtaken)
+        }
         Commit::Refused(key) => Err(refusal(grant, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
     }
 }
 
+/// What became of a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// It is recorded.
+    Recorded,
+    /// Another request opened the session that the hop was to begin. What it wrote can be read now.
+    Overtaken,
+}
+
 fn expectations(grant: &Grant) -> Vec<Expect> {
     let opened = OPENED.to_owned();
     let mut expect = vec![match grant.session.entry {
-        Entry::Open => Expect::Absent(opened),
+        Entry::Open | Entry::Begin => Expect::Absent(opened),
         Entry::Join => Expect::LiveOrAbsent { key: opened, until: grant.expires },
         Entry::Extend => Expect::Live { key: opened, until: grant.expires },
     }];
@@ -195,6 +210,7 @@ fn writes(
         let opened = Opened {
             at: moment.now,
             ends: Some(ends),
+            hour: grant.session.status.hour(),
             subject: grant.subject.id().to_owned(),
             application: grant.presenter.clone(),
             task: grant.task.clone(),
@@ -203,7 +219,7 @@ fn writes(
         let expires = match grant.session.entry {
             // A single-use proof must stay spent for as long as it could be shown again.
             Entry::Open => kept_until(ends.max(grant.session.proof_expires)),
-            Entry::Join | Entry::Extend => ends,
+            Entry::Begin | Entry::Join | Entry::Extend => ends,
         };
         let opened = record(OPENED.to_owned(), &opened, expires)?;
         writes.push(Write::PutIfAbsent(opened));
@@ -356,8 +372,8 @@ pub async fn revoke<H: Host>(
         now: moment.now,
         until: None,
         expect: Vec::new(),
+        index: vec![status::entry(token.status.hour(), &fact.key, moment.now)],
         write: vec![Write::PutIfAbsent(fact)],
-        index: Vec::new(),
     };
     let partition = partition(&zone.bundle.zone, &token.sid);
     match commit(host, &partition, batch).await? {

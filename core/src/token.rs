@@ -32,6 +32,7 @@ pub fn mint(zone: &Active, grant: &Grant, now: Timestamp) -> OwnToken {
         cnf: grant.key.as_ref().map(|key| Confirmation { jkt: key.jkt().to_owned() }),
         path: grant.path.clone(),
         seq: zone.snapshot.seq,
+        status: grant.session.status.clone(),
     }
 }
 

@@ -29,6 +29,7 @@ use writ_core::own::{Act, OwnToken, Profile, Step, TaskSource, TokenTask};
 use writ_core::parties::{Parties, Proofs};
 use writ_core::refusal::{Reason, Slot};
 use writ_core::secret::Secret;
+use writ_core::status::Status;
 use writ_core::task::{self, Envelope};
 use writ_core::{limits, token};
 
@@ -131,6 +132,7 @@ fn root(zone: &Active, root_scopes: u8, life: i64, envelope: Option<&Envelope>) 
         cnf: None,
         path: vec![step],
         seq: 1,
+        status: Status::new(&zone.bundle, "session", NOW.plus(life)),
     }
 }
 
