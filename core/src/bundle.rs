@@ -218,6 +218,10 @@ pub struct Application {
     pub credentials: Vec<Credential>,
     /// Tags, complete: defaults are filled in.
     pub tags: BTreeMap<String, String>,
+    /// Life of an unused refresh token in seconds; `None` where it is given none. Left out then, so that
+    /// bundles without it keep their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_secs: Option<i64>,
 }
 
 /// One way in which an application proves itself.

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::own::{OwnToken, Step, TokenTask};
 use crate::parties::{Claim, Parties};
+use crate::refresh::{self, Family};
 use crate::refusal::{Reason, Refusal, Slot};
 use crate::task::{self, Envelope};
 
@@ -55,6 +56,8 @@ pub struct Grant {
     pub spends: Vec<Claim>,
     /// For a user: the tags that its rule gave.
     pub user_tags: BTreeMap<String, String>,
+    /// The refresh token that goes with it, where one does.
+    pub family: Option<Family>,
 }
 
 /// What a token is for.
@@ -125,11 +128,15 @@ impl Grant {
         let expires = expires(zone, &target, parties, &session, moment.now)?;
         let spends =
             parties.claims().into_iter().filter(|claim| claim.name != session.id).collect();
+        let path = path(zone, parties, &target, &scopes, moment)?;
+        let hop = path.last().map(|step| step.jti.as_str()).unwrap_or_default();
+        let family = refresh::family(zone, parties, &session, expires, hop, moment.now)?;
         Ok(Self {
             subject: parties.subject.clone(),
             presenter: parties.presenter.clone(),
             actors: parties.actors.clone(),
-            path: path(zone, parties, &target, &scopes, moment)?,
+            path,
+            family,
             device: device(parties),
             user_tags: user_tags(zone, parties),
             target,
@@ -175,20 +182,31 @@ impl Grant {
 /// What is asked for. A session token stands for a proof: a token for a resource never becomes one,
 /// or it would leave its own scopes behind (X01).
 fn target(zone: &Active, ask: &Ask, parties: &Parties) -> Result<Target, Refusal> {
-    if ask.target == parties.presenter {
+    let refuse = |reason, detail: String| Refusal::request(reason, detail);
+    let shown = parties.own().filter(|own| own.refresh.is_some());
+    let first = shown.and_then(|own| own.path.last()).map(|step| &step.aud);
+    if let (Some(first), Some(asked)) = (first, &ask.target)
+        && first != asked
+    {
+        return Err(refuse(Reason::TargetUnknown, format!("the refresh token is for `{first}`")));
+    }
+    let asked = first
+        .or(ask.target.as_ref())
+        .ok_or_else(|| refuse(Reason::TargetMissing, "no target".to_owned()))?;
+    if *asked == parties.presenter {
         return match parties.own() {
             Some(own) if own.aud != parties.presenter => {
                 let detail = format!("the subject token is for `{}`", own.aud);
-                Err(Refusal::request(Reason::SessionTokenRefused, detail))
+                Err(refuse(Reason::SessionTokenRefused, detail))
             }
-            _ => Ok(Target::Itself(ask.target.clone())),
+            _ => Ok(Target::Itself(asked.clone())),
         };
     }
-    if zone.bundle.resources.contains_key(&ask.target) {
-        return Ok(Target::Resource(ask.target.clone()));
+    if zone.bundle.resources.contains_key(asked) {
+        return Ok(Target::Resource(asked.clone()));
     }
-    let target = crate::form::printable(&ask.target);
-    Err(Refusal::request(Reason::TargetUnknown, format!("`{target}`")))
+    let target = crate::form::printable(asked);
+    Err(refuse(Reason::TargetUnknown, format!("`{target}`")))
 }
 
 /// The scopes asked for, or the resource's defaults; never beyond what any hop of the path had at
@@ -270,7 +288,7 @@ fn session(
     let platform = parties.client.as_ref().and_then(Client::platform);
     let root = parties.subject_token.as_ref().or(platform);
     let (id, entry, ends) = match (parties.own(), root) {
-        (Some(own), _) => (own.sid.clone(), Entry::Extend, own.exp),
+        (Some(own), _) => (own.sid.clone(), Entry::Extend, own.ends()),
         (None, Some(root)) => {
             let single_use = root.external().and_then(|external| external.single_use.clone());
             match (single_use, task_id) {

@@ -31,6 +31,7 @@ pub mod policy;
 pub mod presets;
 pub mod principals;
 pub mod publish;
+pub mod refresh;
 pub mod refusal;
 pub mod revoke;
 mod rule;

@@ -66,6 +66,8 @@ pub enum Slot {
     Actor,
     /// `assertion` of the `jwt-bearer` grant.
     Assertion,
+    /// `refresh_token`
+    Refresh,
 }
 
 /// What the caller is answered.
@@ -190,6 +192,10 @@ reasons! {
     SessionOver = "session_over",
     /// A credential on the path was revoked.
     HopRevoked = "hop_revoked",
+    /// The bundle does not allow the application to refresh, or no longer.
+    RefreshRefused = "refresh_refused",
+    /// A refresh token is used that was spent, which ends its family.
+    RefreshReused = "refresh_reused",
     /// There is no such session, or it is over.
     SessionUnknown = "session_unknown",
     /// The session is not the caller's to see or to end.
@@ -305,7 +311,11 @@ impl Refusal {
             | R::SessionDiffers
             | R::ChainCircular
             | R::PathTooLong => denied(self.slot, "the token is not the caller's to exchange"),
-            R::SessionEnded | R::SessionOver | R::HopRevoked => by_slot(self.slot, Outcome::Deny),
+            R::SessionEnded
+            | R::SessionOver
+            | R::HopRevoked
+            | R::RefreshRefused
+            | R::RefreshReused => by_slot(self.slot, Outcome::Deny),
             R::ScopeMalformed => refused(400, "invalid_scope", "the scope is malformed"),
             R::SessionTokenRefused => {
                 decided("invalid_target", "a session token comes of a proof or a session token")
@@ -374,6 +384,7 @@ const fn by_slot(slot: Slot, outcome: Outcome) -> Wire {
         Slot::Subject => (400, "invalid_request", "the subject token is not acceptable"),
         Slot::Actor => (400, "invalid_request", "the actor token is not acceptable"),
         Slot::Assertion => (400, "invalid_grant", "the assertion is not acceptable"),
+        Slot::Refresh => (400, "invalid_grant", "the refresh token is not acceptable"),
     };
     Wire { status, error, sentence, outcome }
 }

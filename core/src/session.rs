@@ -4,6 +4,7 @@
 //! `hop/ID` a credential, and one `denied/ID` a denial. Facts are added, never edited; that a thing
 //! is not yet revoked is asked of the strong store, in the commit that records the hop.
 
+pub mod denial;
 pub mod end;
 pub mod tree;
 
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use crate::active::Active;
 use crate::ask::Ask;
 use crate::client::Client;
-use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
 use crate::grant::{Entry, Grant, Standing};
 use crate::host::{
@@ -23,6 +23,7 @@ use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::own::{OwnToken, TokenTask};
 use crate::parties::{Claim, Parties};
+use crate::refresh::{Family, Turn, Turned};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::task::{self, Envelope};
 
@@ -126,9 +127,19 @@ async fn opened<H: Host>(
     Ok(Some((opened, record.expires)))
 }
 
+/// What became of a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Extended {
+    /// It is recorded.
+    Recorded,
+    /// It is not, and all that was wrong with it is that the refresh token shown is not the last one.
+    Superseded,
+}
+
 /// Spends the single-use proofs shown beside the session's own, then records the hop, whole: its
-/// session is live, nothing on its path is revoked, its proof is unspent. Only when this returns
-/// may the token leave.
+/// session is live, nothing on its path is revoked, its proof is unspent, its refresh token the last of
+/// its family. Only when it is recorded may the token leave.
 ///
 /// # Errors
 ///
@@ -141,14 +152,19 @@ pub async fn extend<H: Host>(
     envelope: Option<&Envelope>,
     event: &Event,
     moment: &Moment,
-) -> Result<(), Failure> {
+) -> Result<Extended, Failure> {
     for (index, claim) in grant.spends.iter().enumerate() {
         let (by, ends) = (&grant.session.id, grant.session.ends);
         spend(host, zone, claim, by, ends, index, moment).await?;
     }
     let kept = kept(zone, grant, moment.now);
+    let family = grant.family.as_ref();
+    let label = match family.map(|family| family.turn) {
+        Some(Turn::Again) => "batch-again",
+        Some(Turn::First | Turn::Next) | None => "batch",
+    };
     let batch = Batch {
-        id: moment.id("batch"),
+        id: moment.id(label),
         now: moment.now,
         until: Some(zone.as_of.plus(limits::SNAPSHOT_STALE_SECS)),
         expect: expectations(grant),
@@ -157,7 +173,10 @@ pub async fn extend<H: Host>(
     };
     let partition = partition(&zone.bundle.zone, &grant.session.id);
     match commit(host, &partition, batch).await? {
-        Commit::Done => Ok(()),
+        Commit::Done => Ok(Extended::Recorded),
+        Commit::Refused(key) if family.is_some_and(|family| family.key() == key) => {
+            Ok(Extended::Superseded)
+        }
         Commit::Refused(key) => Err(refusal(grant, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
     }
@@ -174,6 +193,8 @@ fn expectations(grant: &Grant) -> Vec<Expect> {
     expect.push(Expect::Absent(ENDED.to_owned()));
     let path = grant.session.relies_on.iter();
     expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
+    // The last one, so that nothing else is wrong where this is what does not hold.
+    expect.extend(grant.family.as_ref().and_then(Family::expectation));
     expect
 }
 
@@ -203,6 +224,10 @@ fn writes(
         };
         let opened = record(OPENED.to_owned(), &opened, expires)?;
         writes.push(Write::PutIfAbsent(opened));
+    }
+    if let Some(family) = grant.family.as_ref().filter(|family| family.turn != Turn::Again) {
+        let turned = Turned { at: moment.now };
+        writes.push(Write::Put(record(family.key(), &turned, kept_until(ends))?));
     }
     Ok(writes)
 }
@@ -399,60 +424,4 @@ fn refusal(grant: &Grant, key: &str) -> Refusal {
         (_, slot) => slot,
     };
     Refusal::proof(slot, reason, detail)
-}
-
-/// Records a denial of verified parties, in the session that the hop would have entered. It spends
-/// and opens nothing. Returns whether the store took it.
-pub async fn deny<H: Host>(
-    host: &H,
-    zone: &Active,
-    session: &str,
-    event: &Event,
-    moment: &Moment,
-) -> bool {
-    let kept = moment.now.plus(zone.bundle.record_secs.max(zone.bundle.session_secs));
-    let Ok(denied) = record(format!("{DENIED}{}", event.request), event, kept) else {
-        return false;
-    };
-    let count = Record { key: DENIALS.to_owned(), value: Vec::new(), expires: kept, version: 0 };
-    let entry = host::Entry {
-        index: "record",
-        name: zone.bundle.zone.clone(),
-        at: moment.now,
-        key: denied.key.clone(),
-        expires: kept,
-    };
-    let partition = partition(&zone.bundle.zone, session);
-    let batch = Batch {
-        id: moment.id("denial"),
-        now: moment.now,
-        until: None,
-        expect: vec![Expect::Below { key: DENIALS.to_owned(), version: limits::DENIALS }],
-        write: vec![Write::Put(denied), Write::Put(count.clone())],
-        index: vec![entry],
-    };
-    match commit(host, &partition, batch).await {
-        Ok(Commit::Done) => true,
-        Ok(Commit::Refused(_)) => {
-            let batch = Batch {
-                id: moment.id("denial-counted"),
-                now: moment.now,
-                until: None,
-                expect: Vec::new(),
-                write: vec![Write::Put(count)],
-                index: Vec::new(),
-            };
-            matches!(host.commit(&partition, batch).await, Ok(Commit::Done))
-        }
-        Ok(Commit::Contended) | Err(_) => false,
-    }
-}
-
-/// Where the denials of a client are recorded that belong to no session yet: one place a day, so
-/// that it cannot fill the store with them.
-#[must_use]
-pub fn denials(zone: &Active, presenter: &str, now: Timestamp) -> String {
-    let day = now.0.div_euclid(limits::DENIAL_SECS).to_be_bytes();
-    let parts = [zone.bundle.zone.as_bytes(), presenter.as_bytes(), &day];
-    base64url(&tagged_hash("denials", &parts))
 }

@@ -123,6 +123,7 @@ fn read_bundle(root: &Table, files: &Sources) -> Bundle {
         report: root.report,
         issuer: &header.issuer,
         loopback: header.loopback,
+        session_secs: header.session_secs,
         uploaded: &files.uploaded,
         tags: tag::declared(root),
         issuers: header::ids(root, "issuers"),

@@ -130,6 +130,7 @@ fn root(zone: &Active, root_scopes: u8, life: i64, envelope: Option<&Envelope>) 
         device: None,
         path: vec![step],
         seq: 1,
+        refresh: None,
     }
 }
 
@@ -180,7 +181,7 @@ fn ask(target: String, asked: Option<u8>) -> Ask {
         },
         client: None,
         client_id: None,
-        target,
+        target: Some(target),
         scopes: asked.map(scopes),
         task: None,
         task_id: None,

@@ -28,6 +28,7 @@ pub(super) struct Frame<'a> {
     pub(super) report: &'a Report,
     pub(super) issuer: &'a str,
     pub(super) loopback: Loopback,
+    pub(super) session_secs: i64,
     pub(super) uploaded: &'a BTreeMap<String, String>,
     pub(super) tags: BTreeMap<String, Tag>,
     pub(super) issuers: Declared<'a>,
