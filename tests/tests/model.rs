@@ -82,6 +82,9 @@ fn acts() -> impl Strategy<Value = Act> {
         16 => (tokens(), others(), proofs(), targets(), scopes()).prop_map(
             |(token, who, proof, target, scopes)| Act::Exchange { token, who, proof, target, scopes }
         ),
+        8 => (0..8_usize, prop::option::weighted(0.1, apps()), scopes())
+            .prop_map(|(refresh, by, scopes)| Act::Refresh { refresh, by, scopes }),
+        1 => (0..8_usize, others()).prop_map(|(refresh, by)| Act::GiveBack { refresh, by }),
         3 => (tokens(), others()).prop_map(|(token, by)| Act::Revoke { token, by }),
         1 => tokens().prop_map(|token| Act::End { token }),
         1 => (tokens(), apps()).prop_map(|(token, by)| Act::Complete { token, by }),
@@ -195,8 +198,14 @@ fn x11_x16_kept_traces_hold() {
 /// A model that finds nothing says nothing: each of these bugs parts it from the core.
 #[test]
 fn x11_x16_the_traces_find_planted_bugs() {
-    let bugs =
-        [Bug::IgnoreEnded, Bug::DropRevoked, Bug::CheckOnlyParent, Bug::IgnoreSpent, Bug::DropHop];
+    let bugs = [
+        Bug::IgnoreEnded,
+        Bug::DropRevoked,
+        Bug::CheckOnlyParent,
+        Bug::IgnoreSpent,
+        Bug::DropHop,
+        Bug::RotateBlindly,
+    ];
     for bug in bugs {
         let stage = RefCell::new(Stage::new(Some(bug)));
         let (played, found) = explore(&stage, 2_000, SHRINKS, fixed(), |act| act);
