@@ -161,7 +161,7 @@ async fn issue<H: Host>(
     let token = token::sign(host, zone, &claims).await?;
     let root = parties.own().unwrap_or(&claims);
     let mut refresh_token = refresh::sign(host, zone, &grant, root, moment.now, moment.now).await?;
-    if [Some(&token), refresh_token.as_ref()].into_iter().flatten().any(is_too_long) {
+    if [Some(&*token), refresh_token.as_deref()].into_iter().flatten().any(is_too_long) {
         return Err(Refusal::request(Reason::PathTooLong, "the token would be too long").into());
     }
     event.allow(&grant, permitted.policies, &token);
@@ -183,7 +183,7 @@ async fn issue<H: Host>(
     })
 }
 
-fn is_too_long(token: &String) -> bool {
+fn is_too_long(token: &str) -> bool {
     token.len() > limits::TOKEN_BYTES
 }
 

@@ -27,6 +27,17 @@ pub struct Standing {
     pub envelope: Option<Envelope>,
     /// When it ends, where it is open and its end follows from nothing that was shown.
     pub ends: Option<Timestamp>,
+    /// Its idle limit, where it has one.
+    pub idle: Option<Idle>,
+}
+
+/// A session's idle limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// After so many seconds without a hop the session is over.
+    pub secs: i64,
+    /// Whether the session is open, so that the hop may come too late.
+    pub runs: bool,
 }
 
 /// What is to be decided, and then issued.
@@ -56,6 +67,8 @@ pub struct Grant {
     pub spends: Vec<Claim>,
     /// For a user: the tags that its rule gave.
     pub user_tags: BTreeMap<String, String>,
+    /// The session's idle limit, where it has one.
+    pub idle: Option<Idle>,
     /// The refresh token that goes with it, where one does.
     pub family: Option<Family>,
 }
@@ -136,6 +149,7 @@ impl Grant {
             presenter: parties.presenter.clone(),
             actors: parties.actors.clone(),
             path,
+            idle: standing.idle,
             family,
             device: device(parties),
             user_tags: user_tags(zone, parties),
@@ -282,37 +296,24 @@ fn session(
     moment: &Moment,
 ) -> Session {
     let longest = moment.now.plus(zone.bundle.session_secs);
-    let zone_name = zone.bundle.zone.as_bytes();
-    let task_id = task::id(ask, parties).ok().flatten();
-    let named = |domain: &str, parts: &[&[u8]]| base64url(&tagged_hash(domain, parts));
-    let platform = parties.client.as_ref().and_then(Client::platform);
-    let root = parties.subject_token.as_ref().or(platform);
-    let (id, entry, ends) = match (parties.own(), root) {
-        (Some(own), _) => (own.sid.clone(), Entry::Extend, own.ends()),
-        (None, Some(root)) => {
-            let single_use = root.external().and_then(|external| external.single_use.clone());
-            match (single_use, task_id) {
-                (Some(claim), _) => (claim, Entry::Open, root.expires.min(longest)),
-                (None, Some(task_id)) => {
-                    let who = [zone_name, root.proof.as_slice(), parties.presenter.as_bytes()];
-                    let parts = [&who[..], &task::parts(task, &task_id)].concat();
-                    // Counted from the proof's birth, so that whoever opens it and whoever joins
-                    // it agree on its end without reading it.
-                    let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
-                    let ends = ends.unwrap_or(longest).min(root.expires);
-                    (named("proof-session", &parts), Entry::Join, ends)
-                }
-                (None, None) => (moment.id("session"), Entry::Open, root.expires.min(longest)),
-            }
+    let root = root(parties);
+    let (id, entry, ends) = match (parties.own(), joinable(zone, ask, parties, task), root) {
+        (Some(own), _, _) => (own.sid.clone(), Entry::Extend, own.ends()),
+        (None, Some(id), Some(root)) => {
+            // Counted from the proof's birth, so that whoever opens it and whoever joins it agree on
+            // its end without reading it.
+            let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
+            (id, Entry::Join, ends.unwrap_or(longest).min(root.expires))
         }
-        (None, None) => match (task_id, parties.claims().into_iter().next()) {
-            (Some(task_id), _) => {
-                let id = task::session(zone, &parties.presenter, task, &task_id);
-                (id, Entry::Join, standing.ends.unwrap_or(longest))
-            }
-            (None, Some(claim)) => (claim.name, Entry::Open, longest),
-            (None, None) => (moment.id("session"), Entry::Open, longest),
-        },
+        (None, Some(id), None) => (id, Entry::Join, standing.ends.unwrap_or(longest)),
+        (None, None, root) => {
+            let claim = match root {
+                Some(root) => root.external().and_then(|external| external.single_use.clone()),
+                None => parties.claims().into_iter().next().map(|claim| claim.name),
+            };
+            let ends = root.map_or(longest, |root| root.expires.min(longest));
+            (claim.unwrap_or_else(|| moment.id("session")), Entry::Open, ends)
+        }
     };
     let tokens = [parties.subject_token.as_ref(), parties.actor_token.as_ref()];
     let relies_on = tokens
@@ -324,6 +325,33 @@ fn session(
     let claimed = parties.claims().into_iter().find(|claim| claim.name == id);
     let proof_expires = claimed.map_or(ends, |claim| claim.expires);
     Session { id, entry, ends, proof_expires, slot: parties.root_slot, relies_on }
+}
+
+/// The external token that a session rests on, where it rests on one.
+fn root(parties: &Parties) -> Option<&Identity> {
+    let platform = parties.client.as_ref().and_then(Client::platform);
+    parties.subject_token.as_ref().or(platform)
+}
+
+/// The session that a reusable proof joins by its task's id, or a secret or key by the id alone.
+#[must_use]
+pub fn joinable(
+    zone: &Active,
+    ask: &Ask,
+    parties: &Parties,
+    task: Option<&TokenTask>,
+) -> Option<String> {
+    let task_id = task::id(ask, parties).ok().flatten()?;
+    let Some(root) = root(parties) else {
+        return Some(task::session(zone, &parties.presenter, task, &task_id));
+    };
+    if root.external()?.single_use.is_some() {
+        return None;
+    }
+    let zone_name = zone.bundle.zone.as_bytes();
+    let who = [zone_name, root.proof.as_slice(), parties.presenter.as_bytes()];
+    let parts = [&who[..], &task::parts(task, &task_id)].concat();
+    Some(base64url(&tagged_hash("proof-session", &parts)))
 }
 
 /// When an external token was issued.

@@ -98,7 +98,7 @@ fn active(own: &OwnToken) -> Result<Value, Unavailable> {
     let Value::Object(mut claims) = claims else {
         return Err(Unavailable("a token's claims are no object".to_owned()));
     };
-    for name in ["path", "seq"] {
+    for name in ["path", "seq", "idle"] {
         claims.remove(name);
     }
     let mut document = Map::new();

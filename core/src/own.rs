@@ -60,6 +60,10 @@ pub struct OwnToken {
     pub path: Vec<Step>,
     /// The zone's `seq` when it was decided.
     pub seq: u64,
+    /// After so many seconds without a hop its session is over; absent where it has no such limit. It
+    /// is the session's for good, whatever a later bundle says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<i64>,
     /// Which one of its hop's refresh tokens it is; absent in access tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Generation>,

@@ -190,6 +190,8 @@ reasons! {
     SessionEnded = "session_ended",
     /// The session is over by time, or too near its end for the token asked for.
     SessionOver = "session_over",
+    /// No hop was added to the session for longer than it may be idle.
+    SessionIdle = "session_idle",
     /// A credential on the path was revoked.
     HopRevoked = "hop_revoked",
     /// The bundle does not allow the application to refresh, or no longer.
@@ -313,6 +315,7 @@ impl Refusal {
             | R::PathTooLong => denied(self.slot, "the token is not the caller's to exchange"),
             R::SessionEnded
             | R::SessionOver
+            | R::SessionIdle
             | R::HopRevoked
             | R::RefreshRefused
             | R::RefreshReused => by_slot(self.slot, Outcome::Deny),

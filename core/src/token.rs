@@ -31,6 +31,7 @@ pub fn mint(zone: &Active, grant: &Grant, now: Timestamp) -> OwnToken {
         device: grant.device.clone(),
         path: grant.path.clone(),
         seq: zone.snapshot.seq,
+        idle: grant.idle.map(|idle| idle.secs),
         refresh: None,
     }
 }

@@ -147,6 +147,7 @@ fn read_bundle(root: &Table, files: &Sources) -> Bundle {
         algorithm: header.algorithm,
         token_secs: header.token_secs,
         session_secs: header.session_secs,
+        idle_secs: header.idle_secs,
         record_secs: header.record_secs,
         danger_allow_http_loopback: header.loopback == url::Loopback::Allowed,
         issuers: issuer::finished(rows),

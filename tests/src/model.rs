@@ -67,6 +67,8 @@ struct Session {
     opener: App,
     ends: i64,
     ended: Option<i64>,
+    /// When its last hop was added.
+    active: i64,
     /// Whether its task bounds it to reading and writing files.
     bounded: bool,
 }
@@ -106,6 +108,8 @@ pub enum Expected {
 pub struct Model {
     /// Seconds since the beginning.
     pub now: i64,
+    /// After so many seconds without a hop a session is over.
+    idle: Option<i64>,
     /// Every token issued.
     pub tokens: Vec<Token>,
     /// Every refresh token given, again and again.
@@ -120,6 +124,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// The service of a zone with this idle limit, in which nothing has happened.
+    #[must_use]
+    pub fn of(idle: Option<i64>) -> Self {
+        Self { idle, ..Self::default() }
+    }
+
     /// Says what may come of an act, and takes it that it came.
     pub fn act(&mut self, act: &Act) -> Expected {
         match act {
@@ -266,10 +276,14 @@ impl Model {
         self.path(token).any(dead)
     }
 
-    /// Whether its session was ended, or something on its path revoked.
+    /// Whether its session was ended or idle for too long, or something on its path revoked.
     fn is_stopped(&self, token: usize) -> bool {
-        let ended = self.sessions[self.tokens[token].session].ended.is_some();
-        ended || self.path(token).any(|hop| hop.revoked)
+        let session = &self.sessions[self.tokens[token].session];
+        session.ended.is_some() || self.is_idle(session) || self.path(token).any(|hop| hop.revoked)
+    }
+
+    fn is_idle(&self, session: &Session) -> bool {
+        self.idle.is_some_and(|secs| self.now >= session.active + secs)
     }
 
     /// The token and everything above it.

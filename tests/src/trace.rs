@@ -50,9 +50,10 @@ impl Stage {
     /// Where the core does not do what the model says.
     pub fn play(&mut self, trace: &[Act]) -> Result<(), String> {
         self.clear();
+        let model = Model::of(self.idle);
         let mut play = Play {
             stage: self,
-            model: Model::default(),
+            model,
             tokens: Vec::new(),
             refreshes: Vec::new(),
             proofs: Vec::new(),

@@ -1,7 +1,7 @@
 //! Requests that meet at the store in every order (X11, X12, J21, S09): a seeded scheduler lets several of
 //! them run on two instances over one store, a call of the port at a time, and lets calls fail.
 //!
-//! `WRIT_SCHEDULES` sets how many schedules there are of each scenario, instead of 10,000 in all;
+//! `WRIT_SCHEDULES` sets how many schedules there are of each scenario, instead of 11,500 in all;
 //! `WRIT_SCHEDULE` replays the one with that seed.
 
 #![expect(

@@ -4,7 +4,7 @@
 //! `WRIT_TRACES` sets the number of traces. A trace that parts the two is shrunk and printed as JSON, to
 //! be kept in `traces/`, where each is played again.
 
-#![expect(clippy::panic, clippy::arithmetic_side_effects, reason = "a test")]
+#![expect(clippy::panic, clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test")]
 
 use std::cell::{Cell, RefCell};
 
@@ -153,9 +153,22 @@ fn chance() -> TestRng {
 
 #[test]
 fn x11_x16_the_core_does_what_the_model_says() {
+    play(Stage::new(None), 1_000);
+}
+
+/// The same where a session is over after a while without a hop.
+#[test]
+fn x16_the_core_does_what_the_model_says_of_idle_sessions() {
+    play(Stage::idle(IDLE_SECS, None), 500);
+}
+
+/// Two of the waits of a trace together, and more than each.
+const IDLE_SECS: i64 = 400;
+
+fn play(stage: Stage, usual: u32) {
     let count = std::env::var("WRIT_TRACES").ok().and_then(|text| text.parse().ok());
-    let count = count.unwrap_or(1_000);
-    let stage = RefCell::new(Stage::new(None));
+    let count = count.unwrap_or(usual);
+    let stage = RefCell::new(stage);
     let (played, found) = explore(&stage, count, SHRINKS, chance(), |act| act);
     println!("{played} traces: {:?}", stage.borrow().played);
     if let Some((trace, what)) = found {
@@ -206,8 +219,10 @@ fn x11_x16_the_traces_find_planted_bugs() {
         Bug::DropHop,
         Bug::RotateBlindly,
     ];
-    for bug in bugs {
-        let stage = RefCell::new(Stage::new(Some(bug)));
+    let stages = bugs.map(|bug| (bug, Stage::new(Some(bug)))).into_iter();
+    let idle = (Bug::IgnoreIdle, Stage::idle(IDLE_SECS, Some(Bug::IgnoreIdle)));
+    for (bug, stage) in stages.chain([idle]) {
+        let stage = RefCell::new(stage);
         let (played, found) = explore(&stage, 2_000, SHRINKS, fixed(), |act| act);
         let (trace, what) = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
         println!("{bug:?} after {played} traces, {} acts: {what}", trace.len());

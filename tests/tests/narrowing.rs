@@ -76,6 +76,7 @@ fn zone(defaults: &[u8], secs: &[i64], envelope: Option<Envelope>) -> Active {
         algorithm: Algorithm::ES256,
         token_secs: 300,
         session_secs: 3_600,
+        idle_secs: None,
         record_secs: 3_600,
         danger_allow_http_loopback: false,
         issuers: BTreeMap::new(),
@@ -130,6 +131,7 @@ fn root(zone: &Active, root_scopes: u8, life: i64, envelope: Option<&Envelope>) 
         device: None,
         path: vec![step],
         seq: 1,
+        idle: None,
         refresh: None,
     }
 }
@@ -209,7 +211,7 @@ fn narrow(
         number => resource(number),
     };
     let ask = ask(target, step.asked);
-    let standing = Standing { envelope: envelope.cloned(), ends: None };
+    let standing = Standing { envelope: envelope.cloned(), ..Standing::default() };
     let parties = Parties::join(zone, application(step.presenter), proofs)
         .map_err(|refusal| refusal.reason)?;
     let task = task::of(zone, &ask, &parties).map_err(|refusal| refusal.reason)?;

@@ -1,6 +1,11 @@
 //! Refresh tokens over time and under fire: what they say, what ends them (X16), what a reuse means (A05),
 //! and what they cost. What a single request shows is in `vectors/refresh`.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed test panics")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    reason = "a failed test panics"
+)]
 
 use serde_json::{Value, json};
 use writ_core::bundle::Bundle;

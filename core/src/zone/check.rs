@@ -89,6 +89,8 @@ fn header(bundle: &Bundle) -> Result<Loopback, String> {
     ensure(bundle.token_secs <= bundle.session_secs, || {
         "`token_secs` must not be more than `session_secs`".to_owned()
     })?;
+    let idle = |secs: i64| limits::IDLE_SECS.contains(&secs) && secs <= bundle.session_secs;
+    ensure(bundle.idle_secs.is_none_or(idle), || "`idle_secs` is out of range".to_owned())?;
     Ok(if home { Loopback::Allowed } else { Loopback::Refused })
 }
 

@@ -62,8 +62,10 @@ impl Model {
         let ends = joins.map_or(self.now + SESSION_SECS, |session| self.sessions[session].ends);
         request.bounds.push(ends);
         self.narrow(&mut request, bounded);
-        let late = if ended { ["invalid_request"].into() } else { BTreeSet::new() };
-        let session = Session { opener: who, ends, ended: None, bounded };
+        // Nor does it come back after it was idle for too long.
+        let idle = joins.is_some_and(|session| self.is_idle(&self.sessions[session]));
+        let late = if ended || idle { ["invalid_request"].into() } else { BTreeSet::new() };
+        let session = Session { opener: who, ends, ended: None, active: self.now, bounded };
         match (joins, known) {
             (Some(session), _) => self.decide(request, &late, |_| session),
             // Another life of the same task.
@@ -102,7 +104,7 @@ impl Model {
         request.bounds.push(ends);
         self.narrow(&mut request, false);
         let late = if self.proofs[proof].spent { [error].into() } else { BTreeSet::new() };
-        let session = Session { opener: who, ends, ended: None, bounded: false };
+        let session = Session { opener: who, ends, ended: None, active: self.now, bounded: false };
         self.decide(request, &late, |model| {
             let session = model.begin(session);
             model.proofs[proof].spent = true;
@@ -135,7 +137,7 @@ impl Model {
         let late = self.beside(proof, who, None, &mut request);
         self.narrow(&mut request, false);
         self.spend(proof, &request);
-        let session = Session { opener: who, ends, ended: None, bounded: false };
+        let session = Session { opener: who, ends, ended: None, active: self.now, bounded: false };
         match self.decide(request, &late, |model| model.begin(session)) {
             // A platform's proof gives another token when that is needed.
             Expected::Issued(token, _) if proof.is_none() => {
@@ -254,6 +256,7 @@ impl Model {
             return Expected::Refused(&request.wrong | late);
         }
         let session = session(self);
+        self.sessions[session].active = self.now;
         let ends = request.bounds.iter().copied().min().unwrap_or(i64::MAX);
         let token = Token {
             session,
