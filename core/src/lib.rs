@@ -33,6 +33,7 @@ pub mod policy;
 pub mod presets;
 pub mod principals;
 pub mod publish;
+pub mod refresh;
 pub mod refusal;
 pub mod revoke;
 mod rule;
