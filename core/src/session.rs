@@ -125,7 +125,7 @@ pub async fn standing<H: Host>(
     let Some((opened, ends)) = opening.filter(|(_, ends)| *ends > now) else {
         return Ok(known);
     };
-    if opened.idle.is_some() && active.is_none_or(|active| active <= now) {
+    if opened.idle.is_some() && active.is_none_or(|active| active < in_time(now)) {
         let slot = told(parties.root_slot);
         return Err(Refusal::proof(slot, Reason::SessionIdle, "its id joins it no more").into());
     }
@@ -232,15 +232,21 @@ fn expectations(grant: &Grant, now: Timestamp) -> Vec<Expect> {
     expect.push(Expect::Absent(ENDED.to_owned()));
     let path = grant.session.relies_on.iter();
     expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
-    expect.extend(grant.idle.filter(|idle| idle.runs).map(|_| is_active(now)));
+    expect.extend(grant.idle.filter(|idle| idle.runs).map(|_| is_active(in_time(now))));
     // The last one, so that nothing else is wrong where this is what does not hold.
     expect.extend(grant.family.as_ref().and_then(Family::expectation));
     expect
 }
 
-/// The session was not idle for too long.
-fn is_active(now: Timestamp) -> Expect {
-    Expect::Live { key: ACTIVE.to_owned(), until: now }
+/// The session will not have been idle for too long before `until`.
+fn is_active(until: Timestamp) -> Expect {
+    Expect::Live { key: ACTIVE.to_owned(), until }
+}
+
+/// When a hop that is decided now is recorded at the latest. A session that is idle too long by then gets
+/// none: whoever is told meanwhile that it is over has been told the truth for good.
+fn in_time(now: Timestamp) -> Timestamp {
+    now.plus(limits::SNAPSHOT_STALE_SECS)
 }
 
 fn writes(
@@ -458,7 +464,7 @@ async fn commit<H: Host>(
 }
 
 /// What is wrong with a session that was idle for too long.
-const IDLE: &str = "no hop was added to the session for too long";
+const IDLE: &str = "no hop was added to the session for too long, or almost";
 
 fn contended(partition: &Partition) -> Unavailable {
     Unavailable(format!("session `{}` is contended", partition.id))
