@@ -110,6 +110,12 @@ impl Named {
     pub fn rule(id: &str) -> Self {
         Self(format!("rule={id}"))
     }
+
+    /// What it is, and its id.
+    #[must_use]
+    pub fn parts(&self) -> Option<(&str, &str)> {
+        self.0.split_once('=')
+    }
 }
 
 /// A zone as requests use it.

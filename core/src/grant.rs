@@ -10,6 +10,7 @@ use crate::active::Active;
 use crate::ask::Ask;
 use crate::bundle::Bearer;
 use crate::client::Client;
+use crate::dpop::Proven;
 use crate::encoding::{base64url, tagged_hash};
 use crate::identity::{Identity, Principal};
 use crate::limits;
@@ -18,6 +19,7 @@ use crate::own::{OwnToken, Step, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refresh::{self, Family};
 use crate::refusal::{Reason, Refusal, Slot};
+use crate::status::Status;
 use crate::task::{self, Envelope};
 
 /// What is known of a session before a hop enters it.
@@ -71,6 +73,9 @@ pub struct Grant {
     pub idle: Option<Idle>,
     /// The refresh token that goes with it, where one does.
     pub family: Option<Family>,
+    /// The key that the token is bound to: whatever was shown that is bound is bound to it too, so that
+    /// nothing bound is ever exchanged for what is not (X10).
+    pub key: Option<Proven>,
 }
 
 /// What a token is for.
@@ -99,6 +104,8 @@ pub struct Session {
     pub id: String,
     /// How the hop enters.
     pub entry: Entry,
+    /// Where its status is: the same for each of its hops.
+    pub status: Status,
     /// When the session ends, if this hop opens it.
     pub ends: Timestamp,
     /// When the proof expires that the session rests on, and that may not open it a second time.
@@ -114,6 +121,9 @@ pub struct Session {
 pub enum Entry {
     /// It opens the session, which must not have been opened before.
     Open,
+    /// It opens the session, which nobody had opened a moment ago. Where another one does meanwhile, it is
+    /// looked at again.
+    Begin,
     /// It opens the session, or joins it if the same proof and task opened it before.
     Join,
     /// It extends the session, which must be open.
@@ -141,7 +151,7 @@ impl Grant {
         let expires = expires(zone, &target, parties, &session, moment.now)?;
         let spends =
             parties.claims().into_iter().filter(|claim| claim.name != session.id).collect();
-        let path = path(zone, parties, &target, &scopes, moment)?;
+        let path = path(zone, parties, &target, &scopes, &session.id, moment)?;
         let hop = path.last().map(|step| step.jti.as_str()).unwrap_or_default();
         let family = refresh::family(zone, parties, &session, expires, hop, moment.now)?;
         Ok(Self {
@@ -153,6 +163,7 @@ impl Grant {
             family,
             device: device(parties),
             user_tags: user_tags(zone, parties),
+            key: parties.key.clone(),
             target,
             scopes,
             task,
@@ -297,15 +308,23 @@ fn session(
 ) -> Session {
     let longest = moment.now.plus(zone.bundle.session_secs);
     let root = root(parties);
+    // The status needs an instant that every hop of the session agrees upon; mostly that is its end.
+    let mut last = None;
     let (id, entry, ends) = match (parties.own(), joinable(zone, ask, parties, task), root) {
         (Some(own), _, _) => (own.sid.clone(), Entry::Extend, own.ends()),
         (None, Some(id), Some(root)) => {
             // Counted from the proof's birth, so that whoever opens it and whoever joins it agree on
             // its end without reading it.
             let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
+            // Bundles may differ about the longest session, and none about the proof.
+            last = Some(root.expires);
             (id, Entry::Join, ends.unwrap_or(longest).min(root.expires))
         }
-        (None, Some(id), None) => (id, Entry::Join, standing.ends.unwrap_or(longest)),
+        // Who begins the session sets its end, and who joins it has read that.
+        (None, Some(id), None) => match standing.ends {
+            Some(ends) => (id, Entry::Join, ends),
+            None => (id, Entry::Begin, longest),
+        },
         (None, None, root) => {
             let claim = match root {
                 Some(root) => root.external().and_then(|external| external.single_use.clone()),
@@ -324,7 +343,11 @@ fn session(
         .collect();
     let claimed = parties.claims().into_iter().find(|claim| claim.name == id);
     let proof_expires = claimed.map_or(ends, |claim| claim.expires);
-    Session { id, entry, ends, proof_expires, slot: parties.root_slot, relies_on }
+    let status = match parties.own() {
+        Some(own) => own.status.clone(),
+        None => Status::new(&zone.bundle, &id, last.unwrap_or(ends)),
+    };
+    Session { id, entry, status, ends, proof_expires, slot: parties.root_slot, relies_on }
 }
 
 /// The external token that a session rests on, where it rests on one.
@@ -402,6 +425,7 @@ fn path(
     parties: &Parties,
     target: &Target,
     scopes: &BTreeSet<String>,
+    session: &str,
     moment: &Moment,
 ) -> Result<Vec<Step>, Refusal> {
     let mut path = parties.own().map(|own| own.path.clone()).unwrap_or_default();
@@ -409,7 +433,8 @@ fn path(
         return Err(Refusal::request(Reason::PathTooLong, format!("{} hops", path.len())));
     }
     path.push(Step {
-        jti: moment.id("hop"),
+        // A proof is one hop's, whose id follows from it; so it is no other's in the session.
+        jti: parties.key.as_ref().map_or_else(|| moment.id("hop"), |key| key.hop(session)),
         client_id: parties.presenter.clone(),
         aud: target.audience().to_owned(),
         scope: joined(scopes),

@@ -20,6 +20,7 @@ use crate::operator::{self, Command};
 use crate::refusal::{Failure, Reason, Refusal};
 use crate::revoke;
 use crate::sessions;
+use crate::status;
 
 /// The token endpoint.
 pub const TOKEN: &str = "/oauth/token";
@@ -42,6 +43,7 @@ enum Endpoint {
     Ready,
     Operator(Command),
     Sessions(sessions::Place),
+    Status(status::Document),
 }
 
 impl Endpoint {
@@ -61,7 +63,8 @@ impl Endpoint {
             "readyz" => Some(Self::Ready),
             other => Command::find(other)
                 .map(Self::Operator)
-                .or_else(|| sessions::Place::find(other).map(Self::Sessions)),
+                .or_else(|| sessions::Place::find(other).map(Self::Sessions))
+                .or_else(|| status::Document::find(other).map(Self::Status)),
         }
     }
 
@@ -76,6 +79,7 @@ impl Endpoint {
             Self::Ready => "readyz",
             Self::Operator(command) => command.name(),
             Self::Sessions(place) => place.name(),
+            Self::Status(document) => document.name(),
         }
     }
 
@@ -84,7 +88,7 @@ impl Endpoint {
             Self::Token | Self::Revoke | Self::Introspect => method == "POST",
             Self::Operator(command) => method == command.method(),
             Self::Sessions(place) => place.methods().split(", ").any(|other| other == method),
-            Self::Metadata | Self::Keys | Self::Alive | Self::Ready => {
+            Self::Metadata | Self::Keys | Self::Alive | Self::Ready | Self::Status(_) => {
                 matches!(method, "GET" | "HEAD")
             }
         }
@@ -95,7 +99,9 @@ impl Endpoint {
             Self::Token | Self::Revoke | Self::Introspect => "POST, OPTIONS",
             Self::Operator(command) => command.method(),
             Self::Sessions(place) => place.methods(),
-            Self::Metadata | Self::Keys | Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
+            Self::Metadata | Self::Keys | Self::Alive | Self::Ready | Self::Status(_) => {
+                "GET, HEAD, OPTIONS"
+            }
         }
     }
 }
@@ -124,7 +130,7 @@ pub async fn handle<H: Host>(
     response.headers.push(("access-control-allow-origin", "*".to_owned()));
     response.headers.push((
         "access-control-expose-headers",
-        "www-authenticate, x-request-id, retry-after".to_owned(),
+        "etag, www-authenticate, x-request-id, retry-after".to_owned(),
     ));
     if request.method == "HEAD" {
         response.body.clear();
@@ -171,6 +177,9 @@ async fn route<H: Host>(
         }
         Endpoint::Metadata => Ok(document(200, &metadata::document(&zone), CACHED)),
         Endpoint::Keys => Ok(document(200, &metadata::keys(&zone, moment.now), CACHED)),
+        Endpoint::Status(document) => {
+            Ok(status::answer(host, &zone, document, request, moment.now).await?)
+        }
         Endpoint::Sessions(place) => {
             let answer =
                 sessions::answer(host, deployment, &zone, &place, request, moment, event).await?;
@@ -283,7 +292,7 @@ fn success(issued: &Issued) -> Response {
         issued_token_type: issued.issued_token_type.map(|token_type| token_type.urn()),
         refresh_token: issued.refresh_token.as_deref(),
         scope: issued.scope.as_deref(),
-        token_type: "Bearer",
+        token_type: issued.token_type,
     };
     document(200, &body, "no-store")
 }
@@ -293,7 +302,10 @@ fn preflight(endpoint: &Endpoint) -> Response {
         status: 204,
         headers: vec![
             ("access-control-allow-methods", endpoint.methods().to_owned()),
-            ("access-control-allow-headers", "authorization, content-type, dpop".to_owned()),
+            (
+                "access-control-allow-headers",
+                "authorization, content-type, dpop, if-none-match".to_owned(),
+            ),
             ("access-control-max-age", "86400".to_owned()),
         ],
         body: Vec::new(),

@@ -98,12 +98,13 @@ fn active(own: &OwnToken) -> Result<Value, Unavailable> {
     let Value::Object(mut claims) = claims else {
         return Err(Unavailable("a token's claims are no object".to_owned()));
     };
-    for name in ["path", "seq", "idle"] {
+    // Where others look up what this answer says, and what is for us alone.
+    for name in ["path", "seq", "status", "idle"] {
         claims.remove(name);
     }
     let mut document = Map::new();
     document.insert("active".to_owned(), true.into());
-    document.insert("token_type".to_owned(), "Bearer".into());
+    document.insert("token_type".to_owned(), own.token_type().into());
     document.append(&mut claims);
     Ok(Value::Object(document))
 }

@@ -22,7 +22,7 @@ pub const NAME_BYTES: usize = 256;
 pub const PATH: usize = 8;
 /// Scopes of one request.
 pub const SCOPES: usize = 64;
-/// Bytes of a fetched document (key set, discovery), after decoding.
+/// Bytes of a fetched document (key set, discovery, status list), after decoding.
 pub const FETCH_BYTES: usize = 100 * 1024;
 /// Keys of a fetched key set.
 pub const KEYS: usize = 64;
@@ -45,8 +45,25 @@ pub const ZONE_KEYS: usize = 16;
 /// Users, applications, rules and keys that are disabled at once, and as many that are cut off: with
 /// ids of the usual length they fit the snapshot's one record.
 pub const MEASURES: usize = 200;
+/// Status lists that a resource server remembers: of ten days' hours, since a list is one hour's.
+pub const LISTS: usize = 256;
+/// Bytes of a status list's entries when they are unpacked: a million entries of one bit.
+pub const LIST_BYTES: usize = 128 * 1024;
+/// Seconds a status list is used for at the most, whatever it says of itself, and where it says nothing.
+pub const LIST_FRESH_SECS: i64 = 300;
+/// Seconds after a status list could not be had during which it is not asked for again.
+pub const LIST_COOLDOWN_SECS: i64 = 5;
+/// Proofs of possession that an instance of a resource server remembers: 700 a second for the longest
+/// time that one could be shown, in about 4 MB.
+pub const PROOFS: usize = 64 * 1024;
 /// Seconds of difference allowed between an issuer's clock and ours.
 pub const LEEWAY_SECS: i64 = 30;
+/// Bytes of a DPoP proof: one of the largest RSA key has 3,700, and every platform takes a header of
+/// this size.
+pub const PROOF_BYTES: usize = 4 * 1024;
+/// Seconds from the making of a DPoP proof until it is no longer taken, beside the leeway: a request
+/// and its way here (RFC 9449 §11.1).
+pub const PROOF_SECS: i64 = 60;
 /// Seconds a single-use claim is kept beyond the last instant its token could be accepted.
 pub const CLAIM_MARGIN_SECS: i64 = 60;
 /// Seconds a snapshot is used as it is (design §4).
@@ -68,6 +85,37 @@ pub const LIST_ENTRIES: usize = 100;
 pub const SESSIONS: usize = 12;
 /// Reads for one page of a session's records, for the same reason: 768 records.
 pub const SESSION_READS: usize = 32;
+/// Entries of a status list: a session's index is 20 bits of a hash, so 1 % of a list's sessions share a set
+/// bit once 10,000 of its hour have ended.
+pub const STATUS_BITS: u32 = 1 << 20;
+/// Ended sessions and revoked hops of one hour that are kept by name: a feed below a megabyte, which every
+/// place for copies takes, and 1.6 % of bits set. Beyond, every token of the hour has to be asked about.
+pub const STATUS_ENTRIES: usize = 16 * 1024;
+/// Seconds that verifiers go on with a list: an end is seen within a minute and what follows here.
+pub const STATUS_TTL_SECS: i64 = 60;
+/// Seconds a list is served without looking for what is new: a build lists one page at least, and signs.
+pub const STATUS_FRESH_SECS: i64 = 10;
+/// Seconds a list is good for at most; for so long it is served while the store does not answer.
+pub const STATUS_STALE_SECS: i64 = 300;
+/// Seconds until a list that is older than its `ttl` is asked for again.
+pub const STATUS_RETRY_SECS: i64 = 5;
+/// Seconds before the last listing from which on the next one begins: clocks differ, requests take their time
+/// and the index is behind by seconds. What comes later is found by going through it all.
+pub const STATUS_OVERLAP_SECS: i64 = 120;
+/// Pages of the index for one build: 2,000 entries, more than an hour of as many as can be kept has in the
+/// overlap. Where a platform allows fewer calls, a request goes as far as it gets and the next one goes on.
+pub const STATUS_PAGES: usize = 20;
+/// Pages for one build of the sessions of whoever was cut off.
+pub const STATUS_PAGES_CUT_OFF: usize = 5;
+/// Pages for the sessions of one who was cut off: 2,000 hops. With more, every token has to be asked about.
+pub const STATUS_CUT_PAGES: usize = 20;
+/// Seconds after a cut-off by which everything that was decided before it is recorded and listed.
+pub const STATUS_SETTLE_SECS: i64 = 60;
+/// Seconds after an emergency rotation for which every token has to be asked about: published clients keep a
+/// key set for 300 s.
+pub const STATUS_EMERGENCY_SECS: i64 = 360;
+/// Longest life of an issuer's token that can be accepted, in seconds.
+pub const ISSUER_TOKEN_SECS: i64 = 176_400;
 /// Milliseconds between two looks at what another request of the instance is fetching.
 pub const PAUSE_MILLIS: u32 = 5;
 /// Looks in all: for as long as two fetches may take.

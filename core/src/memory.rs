@@ -10,6 +10,8 @@ use crate::active::Active;
 use crate::keyset::KeySets;
 use crate::limits;
 use crate::moment::Timestamp;
+use crate::status;
+use crate::verifier;
 
 /// What one instance remembers between requests.
 #[derive(Default)]
@@ -18,6 +20,9 @@ pub struct Memory {
     /// When each began.
     flights: Mutex<HashMap<String, Timestamp>>,
     pub(crate) keys: KeySets,
+    pub(crate) statuses: status::Kept,
+    /// What a resource server remembers; a zone has no use for it.
+    pub(crate) verifier: verifier::Remembered,
 }
 
 impl Memory {

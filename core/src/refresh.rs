@@ -20,7 +20,7 @@ use crate::moment::{Moment, Timestamp};
 use crate::own::{Generation, OwnToken};
 use crate::parties::Parties;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
-use crate::session::{self, Extended};
+use crate::session::{self, Entered};
 use crate::task::Envelope;
 use crate::token;
 
@@ -180,9 +180,9 @@ pub async fn again<H: Host>(
         let grant = Grant { family: Some(family), ..grant.clone() };
         let token = sign(host, zone, &grant, shown, turned, moment.now).await?;
         match session::extend(host, zone, &grant, envelope, event, moment).await? {
-            Extended::Recorded => return Ok(token),
+            Entered::Recorded => return Ok(token),
             // The successor was used since it was looked at.
-            Extended::Superseded => {}
+            Entered::Superseded | Entered::Overtaken => {}
         }
     }
     session::revoke(host, zone, shown, moment).await?;

@@ -25,6 +25,7 @@ use crate::own::{OwnToken, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refresh::{Family, Turn, Turned};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::status;
 use crate::task::{self, Envelope};
 
 /// The record of a session's opening.
@@ -54,6 +55,8 @@ pub struct Opened {
     /// When it ends by itself. The record may stay longer, for the proof that must stay spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<Timestamp>,
+    /// The hour whose list its tokens name.
+    pub hour: i64,
     /// On whose behalf.
     pub subject: String,
     /// The application that opened it.
@@ -141,8 +144,16 @@ const fn told(slot: Slot) -> Slot {
     }
 }
 
-/// The opening of a session and the end it was given; and when the session was or will be idle for too
-/// long, where it has such a limit.
+/// The opening of a session, and when its record expires.
+pub(crate) async fn opened<H: Host>(
+    host: &H,
+    zone: &Active,
+    session: &str,
+) -> Result<Option<(Opened, Timestamp)>, Unavailable> {
+    Ok(opening(host, zone, session).await?.0)
+}
+
+/// As [`opened`]; and when the session was or will be idle for too long, where it has such a limit.
 async fn opening<H: Host>(
     host: &H,
     zone: &Active,
@@ -166,16 +177,6 @@ async fn openings<H: Host>(
     Ok((records.into_iter().find(|record| record.key == OPENED), active))
 }
 
-/// What became of a hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Extended {
-    /// It is recorded.
-    Recorded,
-    /// It is not, and all that was wrong with it is that the refresh token shown is not the last one.
-    Superseded,
-}
-
 /// Spends the single-use proofs shown beside the session's own, then records the hop, whole: its
 /// session is live, nothing on its path is revoked, its proof is unspent, its refresh token the last of
 /// its family. Only when it is recorded may the token leave.
@@ -191,7 +192,7 @@ pub async fn extend<H: Host>(
     envelope: Option<&Envelope>,
     event: &Event,
     moment: &Moment,
-) -> Result<Extended, Failure> {
+) -> Result<Entered, Failure> {
     for (index, claim) in grant.spends.iter().enumerate() {
         let (by, ends) = (&grant.session.id, grant.session.ends);
         spend(host, zone, claim, by, ends, index, moment).await?;
@@ -212,19 +213,34 @@ pub async fn extend<H: Host>(
     };
     let partition = partition(&zone.bundle.zone, &grant.session.id);
     match commit(host, &partition, batch).await? {
-        Commit::Done => Ok(Extended::Recorded),
+        Commit::Done => Ok(Entered::Recorded),
+        Commit::Refused(key) if key == OPENED && grant.session.entry == Entry::Begin => {
+            Ok(Entered::Overtaken)
+        }
         Commit::Refused(key) if family.is_some_and(|family| family.key() == key) => {
-            Ok(Extended::Superseded)
+            Ok(Entered::Superseded)
         }
         Commit::Refused(key) => Err(refusal(grant, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
     }
 }
 
+/// What became of a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Entered {
+    /// It is recorded.
+    Recorded,
+    /// Another request opened the session that the hop was to begin. What it wrote can be read now.
+    Overtaken,
+    /// All that was wrong with it is that the refresh token shown is not the last one.
+    Superseded,
+}
+
 fn expectations(grant: &Grant, now: Timestamp) -> Vec<Expect> {
     let opened = OPENED.to_owned();
     let mut expect = vec![match grant.session.entry {
-        Entry::Open => Expect::Absent(opened),
+        Entry::Open | Entry::Begin => Expect::Absent(opened),
         Entry::Join => Expect::LiveOrAbsent { key: opened, until: grant.expires },
         Entry::Extend => Expect::Live { key: opened, until: grant.expires },
     }];
@@ -233,6 +249,10 @@ fn expectations(grant: &Grant, now: Timestamp) -> Vec<Expect> {
     let path = grant.session.relies_on.iter();
     expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
     expect.extend(grant.idle.filter(|idle| idle.runs).map(|_| is_active(in_time(now))));
+    if grant.key.is_some() {
+        // The hop's id is the proof's: a hop that is there already is the proof's first use.
+        expect.push(Expect::Absent(format!("{HOP}{}", grant.hop())));
+    }
     // The last one, so that nothing else is wrong where this is what does not hold.
     expect.extend(grant.family.as_ref().and_then(Family::expectation));
     expect
@@ -263,6 +283,7 @@ fn writes(
         let opened = Opened {
             at: moment.now,
             ends: Some(ends),
+            hour: grant.session.status.hour(),
             subject: grant.subject.id().to_owned(),
             application: grant.presenter.clone(),
             task: grant.task.clone(),
@@ -272,7 +293,7 @@ fn writes(
         let expires = match grant.session.entry {
             // A single-use proof must stay spent for as long as it could be shown again.
             Entry::Open => kept_until(ends.max(grant.session.proof_expires)),
-            Entry::Join | Entry::Extend => ends,
+            Entry::Begin | Entry::Join | Entry::Extend => ends,
         };
         let opened = record(OPENED.to_owned(), &opened, expires)?;
         writes.push(Write::PutIfAbsent(opened));
@@ -436,8 +457,8 @@ pub async fn revoke<H: Host>(
         now: moment.now,
         until: None,
         expect: Vec::new(),
+        index: vec![status::entry(token.status.hour(), &fact.key, moment.now)],
         write: vec![Write::PutIfAbsent(fact)],
-        index: Vec::new(),
     };
     let partition = partition(&zone.bundle.zone, &token.sid);
     match commit(host, &partition, batch).await? {
@@ -478,6 +499,10 @@ fn refusal(grant: &Grant, key: &str) -> Refusal {
         (OPENED, _) => (Reason::SessionOver, "the session is over, or about to be".to_owned()),
         (ENDED, _) => (Reason::SessionEnded, "the session was ended".to_owned()),
         (ACTIVE, _) => (Reason::SessionIdle, IDLE.to_owned()),
+        (hop, _) if hop.starts_with(HOP) => {
+            let detail = "the proof was shown before in this session";
+            return Refusal::proof(Slot::Dpop, Reason::Replayed, detail);
+        }
         (other, _) => (Reason::HopRevoked, other.to_owned()),
     };
     let slot = match (reason, grant.session.slot) {

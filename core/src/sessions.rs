@@ -19,9 +19,9 @@ use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::operator;
 use crate::refusal::{Failure, Reason, Refusal};
-use crate::session::HOP;
 use crate::session::end::{By, end};
 use crate::session::tree::{self, Standing};
+use crate::session::{self, HOP};
 
 /// The endpoints of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -316,9 +316,9 @@ async fn show<H: Host>(
 }
 
 /// What is shown of a hop; [`Event`] says what each is.
-const HOP_FIELDS: [&str; 16] = [
+const HOP_FIELDS: [&str; 17] = [
     "hop", "parent", "time", "expires", "subject", "actor", "client", "chain", "task", "task_id",
-    "device", "resource", "scopes", "policies", "bundle", "seq",
+    "device", "jkt", "resource", "scopes", "policies", "bundle", "seq",
 ];
 
 /// What is shown of a denial.
@@ -339,21 +339,19 @@ async fn stop<H: Host>(
     moment: &Moment,
     event: &mut Event,
 ) -> Result<(), Failure> {
+    let (opened, _) = session::opened(host, zone, id)
+        .await?
+        .ok_or_else(|| Refusal::request(Reason::SessionUnknown, "there is no such session"))?;
     let by = match caller {
         Caller::Operator => By::Operator,
-        Caller::Application(application) => {
-            let standing = tree::standing(host, &zone.bundle.zone, id).await?;
-            if !standing.is_opened_by(&application) {
-                let reason = match standing.opened {
-                    Some(_) => Reason::SessionForeign,
-                    None => Reason::SessionUnknown,
-                };
-                return Err(Refusal::request(reason, "").into());
-            }
+        Caller::Application(application) if opened.application == application => {
             By::Application(application)
         }
+        Caller::Application(_) => {
+            return Err(Refusal::request(Reason::SessionForeign, "").into());
+        }
     };
-    end(host, zone, id, by, moment).await?;
+    end(host, zone, id, &opened, by, moment).await?;
     event.session = Some(id.to_owned());
     Ok(())
 }

@@ -35,6 +35,7 @@ pub mod running;
 pub mod schedule;
 pub mod server;
 pub mod spoil;
+pub mod status;
 pub mod store;
 pub mod target;
 pub mod template;

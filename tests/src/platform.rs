@@ -228,6 +228,7 @@ impl Platform {
             "sub_profile",
             "path",
             "seq",
+            "status",
         ]
         .into();
         for claim in claims.as_object().unwrap().keys() {

@@ -63,7 +63,7 @@ fn play(algorithm: Algorithm) {
 const SCRIPTS: &[(&str, usize)] = &[
     ("python/keycardai_oauth.py", 23),
     ("python/authlib_oauth.py", 17),
-    ("node/openid_client.mjs", 18),
+    ("node/openid_client.mjs", 19),
     ("node/jose.mjs", 7),
 ];
 

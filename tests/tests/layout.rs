@@ -17,6 +17,8 @@ use writ_core::keys::Rotation;
 use writ_core::operator::Step;
 use writ_tests::operator::request;
 use writ_tests::run::token_request;
+use writ_tests::status::paths;
+use writ_tests::target::get;
 use writ_tests::world::{BEGINNING, World};
 
 const DOCUMENT: &str = include_str!("../../docs/storage.md");
@@ -109,6 +111,8 @@ fn write_everything(world: &World) {
     assert_eq!(beside.status, 200, "{:?}", beside.json());
     let ended = request(&world.deployment, &Step::end(&sid), BEGINNING);
     assert_eq!(world.send(ended, BEGINNING).status, 204);
+    let list = world.send(get(&paths(&token).0), BEGINNING);
+    assert_eq!(list.status, 200);
     for step in [Step::zone(), Step::rotation(Rotation::Planned)] {
         let answer = world.send(request(&world.deployment, &step, BEGINNING), BEGINNING);
         assert_eq!(answer.status, 200);

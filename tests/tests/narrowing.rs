@@ -29,6 +29,7 @@ use writ_core::own::{Act, OwnToken, Profile, Step, TaskSource, TokenTask};
 use writ_core::parties::{Parties, Proofs};
 use writ_core::refusal::{Reason, Slot};
 use writ_core::secret::Secret;
+use writ_core::status::Status;
 use writ_core::task::{self, Envelope};
 use writ_core::{limits, token};
 
@@ -129,8 +130,10 @@ fn root(zone: &Active, root_scopes: u8, life: i64, envelope: Option<&Envelope>) 
         act: Act::nest(&[application(0)]),
         task: Some(task),
         device: None,
+        cnf: None,
         path: vec![step],
         seq: 1,
+        status: Status::new(&zone.bundle, "session", NOW.plus(life)),
         idle: None,
         refresh: None,
     }
@@ -187,6 +190,7 @@ fn ask(target: String, asked: Option<u8>) -> Ask {
         scopes: asked.map(scopes),
         task: None,
         task_id: None,
+        dpop: None,
     }
 }
 
@@ -205,7 +209,7 @@ fn narrow(
         Identity { proof: [1; 32], ..identity(held) }
     });
     let subject = Some(identity(subject.clone()));
-    let proofs = Proofs { client: Some(client), subject, actor, slot: Slot::Subject };
+    let proofs = Proofs { client: Some(client), subject, actor, slot: Slot::Subject, key: None };
     let target = match step.target {
         RESOURCES => application(step.presenter),
         number => resource(number),

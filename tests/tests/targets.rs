@@ -5,18 +5,20 @@
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use writ_core::http::Request;
 use writ_core::jwt::Unverified;
 use writ_core::keys::Rotation;
+use writ_core::limits::{STATUS_FRESH_SECS, STATUS_TTL_SECS};
 use writ_core::operator::Step;
 use writ_tests::client::send;
 use writ_tests::operator;
 use writ_tests::run::token_request;
 use writ_tests::running::{Running, target};
-use writ_tests::target::{clock, get};
+use writ_tests::status::{List, paths};
+use writ_tests::target::{clock, get, published};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -278,6 +280,56 @@ fn x11_a_session_is_listed_shown_and_ended() {
         running.restart();
     }
 }
+
+/// X11, X13: how long after its acknowledgement an end, or the revocation of a hop, is in the list and in the
+/// feed of the *other* instance, which had both a moment before.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what is measured is this machine's time")]
+fn x11_x13_an_end_reaches_the_lists_of_the_other_instance_within_the_stated_time() {
+    let running = two_instances(&[]);
+    let keys = published(&|path| running.get(path));
+    let mut worst = Duration::ZERO;
+    for round in 0..4 {
+        let token = session_token(&running);
+        let (list, feed) = paths(&token);
+        let shown = |instance: usize| {
+            let list = List::read(&running.send_to(instance, &get(&list)), &keys).shows(&token);
+            let feed = running.send_to(instance, &get(&feed)).json().unwrap();
+            let sid = Unverified::parse(&token).unwrap();
+            let sid = sid.unverified_claim("sid").and_then(Value::as_str).unwrap();
+            list && feed.to_string().contains(&format!("\"{sid}\""))
+        };
+        assert!(!shown(1) && !shown(0));
+        let request = if round % 2 == 0 {
+            let sid = Unverified::parse(&token).unwrap();
+            let sid = sid.unverified_claim("sid").and_then(Value::as_str).unwrap();
+            operator::request(&running.told, &Step::end(sid), clock())
+        } else {
+            let fields = as_assistant(&[("token", &token)]);
+            Request { path: "/oauth/revoke".to_owned(), ..fields }
+        };
+        assert!([200, 204].contains(&running.send(&request).status));
+        let acknowledged = Instant::now();
+        while !shown(1) {
+            assert!(acknowledged.elapsed() < Duration::from_secs(60), "it never comes");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        worst = worst.max(acknowledged.elapsed());
+    }
+    println!(
+        "{}: an end was in the other instance's list after {:.1} s at most; with the {STATUS_TTL_SECS} s \
+         for which verifiers keep it, after {:.1} s",
+        target(),
+        worst.as_secs_f64(),
+        worst.as_secs_f64() + f64::from(i32::try_from(STATUS_TTL_SECS).unwrap()),
+    );
+    // The rest is the index, and the time that this test takes to look.
+    let stated = Duration::from_secs(STATUS_FRESH_SECS.unsigned_abs()) + INDEX_LAG;
+    assert!(worst <= stated, "{worst:?}, stated {stated:?}");
+}
+
+/// How far the index may be behind.
+const INDEX_LAG: Duration = Duration::from_secs(5);
 
 /// A planned rotation shows its key first and signs with it later, and is not lost over a restart.
 #[test]

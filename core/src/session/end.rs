@@ -1,13 +1,14 @@
 //! Ending a session: one fact that every later commit and introspection of the session looks for,
-//! however many hops there are. Nothing is read, and nothing is written to the hops.
+//! however many hops there are. Nothing is written to the hops; of the session, its opening was read.
 
 use serde::{Deserialize, Serialize};
 
-use super::{ENDED, OPENED, commit, contended, kept_until, partition, record};
+use super::{ENDED, OPENED, Opened, commit, contended, kept_until, partition, record};
 use crate::active::Active;
 use crate::host::{Batch, Commit, Expect, Host, Write};
 use crate::moment::{Moment, Timestamp};
 use crate::refusal::{Failure, Reason, Refusal};
+use crate::status;
 
 /// Who ended a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub struct Ended {
     pub by: By,
 }
 
-/// Ends a session. Ending it once more changes nothing: the first end stands.
+/// Ends a session that was opened as `opened` says. Ending it once more changes nothing: the first end stands.
 ///
 /// # Errors
 ///
@@ -38,6 +39,7 @@ pub async fn end<H: Host>(
     host: &H,
     zone: &Active,
     session: &str,
+    opened: &Opened,
     by: By,
     moment: &Moment,
 ) -> Result<(), Failure> {
@@ -50,8 +52,8 @@ pub async fn end<H: Host>(
         now: moment.now,
         until: None,
         expect: vec![Expect::Live { key: OPENED.to_owned(), until: moment.now }],
+        index: vec![status::entry(opened.hour, &ended.key, moment.now)],
         write: vec![Write::PutIfAbsent(ended)],
-        index: Vec::new(),
     };
     let partition = partition(&zone.bundle.zone, session);
     match commit(host, &partition, batch).await? {

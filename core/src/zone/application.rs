@@ -16,9 +16,10 @@ pub(super) fn read(root: &Table, frame: &Frame) -> BTreeMap<String, Application>
         let rows = table.rows("credentials");
         let credentials = rows.iter().filter_map(|row| credential(row, frame)).collect();
         let tags = tag::complete(frame, table, TagOn::Application);
+        let dpop = table.flag("dpop") == Some(true);
         let refresh_secs = refresh_secs(table, frame, rows.is_empty());
         table.finish();
-        Application { credentials, tags, refresh_secs }
+        Application { credentials, dpop, tags, refresh_secs }
     };
     tables.iter().map(|(id, table)| (id.text.to_owned(), one(table))).collect()
 }

@@ -10,6 +10,7 @@ use super::url::Url;
 use super::{claim, keys, names, people, pins, rule};
 use crate::bundle::{Issuer, KeySource, SingleUse, SubjectKind, TokenType};
 use crate::jwk::Algorithm;
+use crate::limits;
 use crate::presets::{Audience, Keys, Preset};
 
 /// An issuer's row, as far as it could be read.
@@ -294,4 +295,4 @@ const TOKEN_TYPES: [(&str, TokenType); 3] = [
 
 /// Shortest and longest `exp - iat` that may be accepted: two days and an hour, for Modal's tokens.
 /// A Kubernetes token of one year stays out whatever its row says.
-pub(super) const LIFETIME_SECS: RangeInclusive<i64> = 1..=176_400;
+pub(super) const LIFETIME_SECS: RangeInclusive<i64> = 1..=limits::ISSUER_TOKEN_SECS;

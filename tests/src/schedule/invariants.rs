@@ -6,6 +6,7 @@ use serde_json::Value;
 use writ_core::encoding::{hex, sha256};
 use writ_core::host::Partition;
 use writ_core::session::{DENIALS, DENIED, ENDED, HOP, OPENED, REVOKED};
+use writ_core::status::INDEX;
 
 use super::{Ran, Written};
 use crate::client::Answer;
@@ -68,10 +69,43 @@ pub fn check(roles: &[Role], ran: &Ran, store: &Store) -> Result<(), String> {
     one_winner(roles, ran)?;
     acknowledged(roles, ran)?;
     recorded(ran, &contents)?;
+    listed(ran, &contents, store)?;
     for hop in hops(ran, &contents) {
         nothing_after_a_stop(&hop, ran)?;
     }
     whole(&contents, store)
+}
+
+/// Every token names the list in which an end of its session appears, and an end is entered there.
+fn listed(ran: &Ran, contents: &Contents, store: &Store) -> Result<(), String> {
+    let index = store.index();
+    for (who, answer) in ran.answers.iter().enumerate() {
+        let Some(token) = issued(answer) else { continue };
+        let claims = claims(&token);
+        let session = claims["sid"].as_str().unwrap_or_default();
+        let fact = |fact: &str| {
+            let found =
+                contents.iter().find(|((place, key), _)| place.id == session && key == fact);
+            found.map(|(_, record)| record)
+        };
+        let opened = fact(OPENED).ok_or_else(|| format!("session `{session}` has no opening"))?;
+        let opened: Value = serde_json::from_slice(&opened.value).map_err(|e| e.to_string())?;
+        let uri = claims["status"]["status_list"]["uri"].as_str().unwrap_or_default();
+        if !uri.ends_with(&format!("/status/{}", opened["hour"])) {
+            return Err(format!(
+                "racer {who}'s token names `{uri}`, its session {}",
+                opened["hour"]
+            ));
+        }
+        let entered = index.iter().any(|(place, entry)| {
+            (entry.index, entry.name.as_str()) == (INDEX, &*opened["hour"].to_string())
+                && (place.id.as_str(), entry.key.as_str()) == (session, ENDED)
+        });
+        if fact(ENDED).is_some() && !entered {
+            return Err(format!("the end of session `{session}` is not entered"));
+        }
+    }
+    Ok(())
 }
 
 /// Of all uses of one proof one succeeds, and at most one where calls fail.

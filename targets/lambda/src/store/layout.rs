@@ -182,7 +182,7 @@ pub(super) const REVOCATIONS_BESIDE: u64 = 64;
 /// What every index sorts by.
 pub(super) const AT: &str = "at";
 /// The indexes. Each looks up by the attribute of its own name.
-pub(super) const INDEXES: [&str; 4] = ["record", "user", "application", "resource"];
+pub(super) const INDEXES: [&str; 5] = ["record", "user", "application", "resource", "revoked"];
 /// The sort key of the facts, and what those of other records and of entries begin with.
 const FACTS_ITEM: &str = "facts";
 pub(super) const RECORDS: &str = "record ";
