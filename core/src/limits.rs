@@ -155,8 +155,8 @@ pub const ENVELOPE: usize = 64;
 pub const TOKEN_SECS: std::ops::RangeInclusive<i64> = 10..=86_400;
 /// Shortest and longest life of a session, in seconds.
 pub const SESSION_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
-/// Shortest and longest time without a hop after which a session is over, in seconds: longer than a
-/// decision may take, which is [`SNAPSHOT_STALE_SECS`].
+/// Shortest and longest time without a hop after which a session is over, in seconds: far longer than a
+/// decision may take, which is [`SNAPSHOT_STALE_SECS`] and counts as idle already.
 pub const IDLE_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
 /// Shortest and longest life of an unused refresh token, in seconds: longer than the grace beneath.
 pub const REFRESH_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
