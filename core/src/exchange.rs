@@ -17,7 +17,7 @@ use crate::moment::Moment;
 use crate::parties::{self, Parties, Proofs};
 use crate::policy::{self, Denied, Told};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
-use crate::session::{self, Entered};
+use crate::session::{self, Extended};
 use crate::task;
 use crate::token;
 
@@ -164,7 +164,7 @@ async fn issue<H: Host>(
     }
     event.allow(&grant, permitted.policies, &token);
     let envelope = standing.envelope.as_ref();
-    if session::extend(host, zone, &grant, envelope, event, moment).await? == Entered::Overtaken {
+    if session::extend(host, zone, &grant, envelope, event, moment).await? == Extended::Overtaken {
         event.withdraw();
         return Ok(None);
     }

@@ -129,6 +129,16 @@ pub(crate) async fn opened<H: Host>(
     Ok(Some((opened, record.expires)))
 }
 
+/// What became of a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Extended {
+    /// It is recorded.
+    Recorded,
+    /// Another request opened the session that the hop was to begin. What it wrote can be read now.
+    Overtaken,
+}
+
 /// Spends the single-use proofs shown beside the session's own, then records the hop, whole: its
 /// session is live, nothing on its path is revoked, its proof is unspent. Only when this returns
 /// may the token leave.
@@ -144,7 +154,7 @@ pub async fn extend<H: Host>(
     envelope: Option<&Envelope>,
     event: &Event,
     moment: &Moment,
-) -> Result<Entered, Failure> {
+) -> Result<Extended, Failure> {
     for (index, claim) in grant.spends.iter().enumerate() {
         let (by, ends) = (&grant.session.id, grant.session.ends);
         spend(host, zone, claim, by, ends, index, moment).await?;
@@ -160,22 +170,13 @@ pub async fn extend<H: Host>(
     };
     let partition = partition(&zone.bundle.zone, &grant.session.id);
     match commit(host, &partition, batch).await? {
-        Commit::Done => Ok(Entered::Recorded),
+        Commit::Done => Ok(Extended::Recorded),
         Commit::Refused(key) if key == OPENED && grant.session.entry == Entry::Begin => {
-            Ok(Entered::Overtaken)
+            Ok(Extended::Overtaken)
         }
         Commit::Refused(key) => Err(refusal(grant, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
     }
-}
-
-/// What became of a hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entered {
-    /// It is recorded.
-    Recorded,
-    /// Another request opened the session that the hop was to begin. What it wrote can be read now.
-    Overtaken,
 }
 
 fn expectations(grant: &Grant) -> Vec<Expect> {
