@@ -38,6 +38,8 @@ pub struct Ask {
     pub task: Option<String>,
     /// The task's id.
     pub task_id: Option<String>,
+    /// The proof of a key that the token is to be bound to (RFC 9449 §5).
+    pub dpop: Option<Secret>,
 }
 
 /// The grants (RFC 6749 §4.4, RFC 8693 §2.1, RFC 7523 §2.1).
@@ -135,6 +137,7 @@ impl Ask {
             task: name(form, "task")?,
             task_id: name(form, "task_id")?,
             target: target(form)?,
+            dpop: dpop(request)?,
         })
     }
 }
@@ -231,6 +234,18 @@ fn client_proof(request: &Request, form: &Form) -> Result<Option<ClientProof>, R
     }
 }
 
+/// One proof per request (RFC 9449 §4.3, check 1). A header that is there but empty, as one is whose
+/// value could not be read, is a bad proof and not none.
+fn dpop(request: &Request) -> Result<Option<Secret>, Refusal> {
+    let mut headers = request.header("dpop");
+    let header = headers.next();
+    // A comma joins two of them, as in `authorization`.
+    if headers.next().is_some() || header.is_some_and(|header| header.contains(',')) {
+        return Err(Refusal::proof(Slot::Dpop, Reason::HeaderRefused, "two `dpop` headers"));
+    }
+    Ok(header.map(Secret::new))
+}
+
 /// The client of a request that is nothing without one, verified.
 ///
 /// # Errors
@@ -248,7 +263,8 @@ async fn authenticated<H: Host>(
     let proof = client_proof(request, form)?.ok_or_else(|| {
         refuse(Reason::ClientUnauthenticated, "an authenticated client is needed".to_owned())
     })?;
-    let client = client::verify(host, zone, &proof, now).await?;
+    // No proof of a key is looked for here, so an assertion that is bound to one is refused.
+    let client = client::verify(host, zone, &proof, None, now).await?;
     event.client = Some(client.application.clone());
     if form.text("client_id").is_some_and(|id| id != client.application) {
         let detail = format!("the proof is `{}`'s", client.application);

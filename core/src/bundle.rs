@@ -216,6 +216,9 @@ pub enum Test {
 pub struct Application {
     /// How it proves itself besides by a rule.
     pub credentials: Vec<Credential>,
+    /// Gets tokens only that are bound to a key (`dpop_bound_access_tokens` of RFC 9449 §5.2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dpop: bool,
     /// Tags, complete: defaults are filled in.
     pub tags: BTreeMap<String, String>,
 }

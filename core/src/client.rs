@@ -3,9 +3,10 @@
 use crate::active::{Active, Named};
 use crate::ask::ClientProof;
 use crate::bundle::Credential;
+use crate::dpop;
 use crate::host::Host;
-use crate::identity::{self, Identity, Principal};
-use crate::jwt::{self, Unverified, Verdict};
+use crate::identity::{self, Fault, Identity, Principal};
+use crate::jwt::{self, Claims, Unverified, Verdict};
 use crate::keyset::{self, Found, Owner};
 use crate::moment::Timestamp;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
@@ -43,7 +44,8 @@ fn refuse(reason: Reason, detail: impl Into<String>) -> Refusal {
     Refusal::proof(Slot::Client, reason, detail)
 }
 
-/// Verifies a client's proof.
+/// Verifies a client's proof, shown with one of the key with the thumbprint `key`, if any
+/// ([`identity::verify`]).
 ///
 /// # Errors
 ///
@@ -52,6 +54,7 @@ pub async fn verify<H: Host>(
     host: &H,
     zone: &Active,
     proof: &ClientProof,
+    key: Option<&str>,
     now: Timestamp,
 ) -> Result<Client, Failure> {
     let client = match proof {
@@ -60,7 +63,7 @@ pub async fn verify<H: Host>(
             let reading = (id.clone(), secret_sent.clone());
             secret(zone, std::iter::once(&reading))?
         }
-        ClientProof::Assertion(token) => assertion(host, zone, token, now).await?,
+        ClientProof::Assertion(token) => assertion(host, zone, token, key, now).await?,
     };
     if zone.is_disabled(&Named::application(&client.application)) {
         return Err(refuse(Reason::CutOff, format!("`{}` is disabled", client.application)).into());
@@ -105,12 +108,13 @@ async fn assertion<H: Host>(
     host: &H,
     zone: &Active,
     token: &Secret,
+    bound: Option<&str>,
     now: Timestamp,
 ) -> Result<Client, Failure> {
     let parsed = identity::parse(Slot::Client, token)?;
     let issuer = parsed.issuer().unwrap_or_default();
     if issuer == zone.bundle.issuer || zone.issuers.contains_key(issuer) {
-        let identity = identity::verify(host, zone, Slot::Client, None, token, now).await?;
+        let identity = identity::verify(host, zone, Slot::Client, None, token, bound, now).await?;
         let Principal::Application(application) = identity.principal.clone() else {
             return Err(refuse(Reason::TypeWrong, "a user's token proves no application").into());
         };
@@ -151,27 +155,29 @@ async fn assertion<H: Host>(
                 failed = refuse(Reason::KeyUnknown, format!("`{application}`")).into();
             }
             Ok(Found::Key(key)) => {
-                match own_key(host, zone, &application, parsed, &key, *legacy_audience, now).await {
+                let claims = match own_key(host, zone, parsed, &key, *legacy_audience).await {
                     Err(Failure::Refused(refusal)) if refusal.reason == Reason::SignatureWrong => {
                         failed = refusal.into();
+                        continue;
                     }
-                    answered => return answered,
-                }
+                    answered => answered?,
+                };
+                return own_claims(zone, application, &claims, bound, now)
+                    .map_err(|(reason, detail)| refuse(reason, detail).into());
             }
         }
     }
     Err(failed)
 }
 
+/// The claims of an assertion that is signed by a client's own key, for us.
 async fn own_key<H: Host>(
     host: &H,
     zone: &Active,
-    application: &str,
     parsed: Unverified<'_>,
     key: &crate::jwk::PublicKey,
     legacy_audience: bool,
-    now: Timestamp,
-) -> Result<Client, Failure> {
+) -> Result<Claims, Failure> {
     if !matches!(parsed.typ.as_str(), "" | "jwt" | "client-authentication+jwt") {
         return Err(refuse(Reason::TypeWrong, crate::form::printable(&parsed.typ)).into());
     }
@@ -188,17 +194,22 @@ async fn own_key<H: Host>(
     if !audience {
         return Err(refuse(Reason::AudienceWrong, "it is not the issuer alone").into());
     }
-    if claims.get("cnf").is_some() {
-        return Err(refuse(Reason::SenderConstrained, "").into());
-    }
-    let expires = identity::check_time(&claims, ASSERTION_SECS, now)
-        .map_err(|(reason, detail)| refuse(reason, detail))?;
+    Ok(claims)
+}
+
+fn own_claims(
+    zone: &Active,
+    application: String,
+    claims: &Claims,
+    bound: Option<&str>,
+    now: Timestamp,
+) -> Result<Client, Fault> {
+    dpop::check_confirmation(claims, bound)?;
+    let expires = identity::check_time(claims, ASSERTION_SECS, now)?;
     let id = claims.text("jti").filter(|id| !id.is_empty());
-    let Some(id) = id else {
-        return Err(refuse(Reason::TokenIdMissing, "`jti` is missing").into());
-    };
-    let claim = identity::claim_name(&zone.bundle.zone, application, application, id);
-    Ok(Client { application: application.to_owned(), proof: Proof::Key { claim, expires } })
+    let id = id.ok_or_else(|| (Reason::TokenIdMissing, "`jti` is missing".to_owned()))?;
+    let claim = identity::claim_name(&zone.bundle.zone, &application, &application, id);
+    Ok(Client { application, proof: Proof::Key { claim, expires } })
 }
 
 impl Client {

@@ -72,6 +72,9 @@ pub struct Event {
     /// The device, where a claim or a key proves it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The thumbprint of the key that the caller proved, and that the issued token is bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<String>,
     /// The resource asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,

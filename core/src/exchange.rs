@@ -7,13 +7,15 @@ use crate::active::Active;
 use crate::ask::{Ask, GrantType};
 use crate::bundle::TokenType;
 use crate::client;
+use crate::dpop::{Proof, Proven, Use};
 use crate::encoding::{hex, sha256};
 use crate::event::{Event, Outcome};
 use crate::grant::Grant;
+use crate::handle::TOKEN;
 use crate::host::{Host, Unavailable};
 use crate::identity::{self, Identity};
 use crate::limits;
-use crate::moment::Moment;
+use crate::moment::{Moment, Timestamp};
 use crate::parties::{self, Parties, Proofs};
 use crate::policy::{self, Denied, Told};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
@@ -28,6 +30,8 @@ pub struct Issued {
     pub token: String,
     /// The type that the answer names; exchanges alone name one.
     pub issued_token_type: Option<TokenType>,
+    /// How it is used: `Bearer`, or `DPoP` where it is bound to a key.
+    pub token_type: &'static str,
     /// The token's life, in seconds.
     pub expires_in: i64,
     /// The scopes granted.
@@ -99,13 +103,17 @@ async fn verify<H: Host>(
     moment: &Moment,
     event: &mut Event,
 ) -> Result<(String, Proofs), Failure> {
+    let key = ask.dpop.as_ref().map(|proof| Proof::parse(proof.expose())).transpose()?;
+    // What is bound must be bound to the key that the proof brings. That the sender has it comes last.
+    let jkt = key.as_ref().map(Proof::thumbprint);
+    let jkt = jkt.as_deref();
     let client = match &ask.client {
         None => None,
-        Some(proof) => Some(client::verify(host, zone, proof, moment.now).await?),
+        Some(proof) => Some(client::verify(host, zone, proof, jkt, moment.now).await?),
     };
     event.tell_proof(client.as_ref().and_then(client::Client::platform));
     let verify = async |slot, shown, token| {
-        identity::verify(host, zone, slot, shown, token, moment.now).await
+        identity::verify(host, zone, slot, shown, token, jkt, moment.now).await
     };
     let (slot, subject, actor) = match &ask.grant {
         GrantType::ClientCredentials => (Slot::Client, None, None),
@@ -127,14 +135,39 @@ async fn verify<H: Host>(
     event.tell_proof(subject.as_ref());
     event.tell_proof(actor.as_ref());
     event.subject = subject.as_ref().map(|subject| subject.principal.id().to_owned());
-    let proofs = Proofs { client, subject, actor, slot };
+    let mut proofs = Proofs { client, subject, actor, slot, key: None };
     let presenter = parties::presenter(&proofs)?;
     if ask.client_id.as_ref().is_some_and(|id| *id != presenter) {
         let detail = format!("the proof is `{presenter}`'s");
         return Err(Refusal::proof(Slot::Client, Reason::ClientIdDiffers, detail).into());
     }
     event.client = Some(presenter.clone());
+    proofs.key = proven(host, zone, &presenter, key, moment.now).await?;
+    event.jkt = proofs.key.as_ref().map(|key| key.jkt().to_owned());
     Ok((presenter, proofs))
+}
+
+/// The key that the sender has. Anybody makes keys, so one that a request brings is computed with when
+/// it is known whose request that is, and not before.
+async fn proven<H: Host>(
+    host: &H,
+    zone: &Active,
+    presenter: &str,
+    proof: Option<Proof<'_>>,
+    now: Timestamp,
+) -> Result<Option<Proven>, Failure> {
+    let Some(proof) = proof else {
+        let needed = zone.bundle.applications.get(presenter).is_some_and(|known| known.dpop);
+        return if needed {
+            let detail = format!("`{presenter}` has bound tokens only");
+            Err(Refusal::proof(Slot::Dpop, Reason::ProofMissing, detail).into())
+        } else {
+            Ok(None)
+        };
+    };
+    let url = format!("{}{TOKEN}", zone.bundle.issuer);
+    let made_for = Use { method: "POST", url: &url, access_token: None };
+    proof.verify(host, made_for, now).await.map(Some)
 }
 
 /// From verified parties to the token; nothing where another request opened the session meanwhile.
@@ -174,6 +207,7 @@ async fn issue<H: Host>(
             GrantType::TokenExchange { requested, .. } => Some(*requested),
             GrantType::ClientCredentials | GrantType::JwtBearer { .. } => None,
         },
+        token_type: claims.token_type(),
         expires_in: grant.expires.since(moment.now),
         scope: claims.scope,
     }))

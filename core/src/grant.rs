@@ -10,6 +10,7 @@ use crate::active::Active;
 use crate::ask::Ask;
 use crate::bundle::Bearer;
 use crate::client::Client;
+use crate::dpop::Proven;
 use crate::encoding::{base64url, tagged_hash};
 use crate::identity::{Identity, Principal};
 use crate::limits;
@@ -56,6 +57,9 @@ pub struct Grant {
     pub spends: Vec<Claim>,
     /// For a user: the tags that its rule gave.
     pub user_tags: BTreeMap<String, String>,
+    /// The key that the token is bound to: whatever was shown that is bound is bound to it too, so that
+    /// nothing bound is ever exchanged for what is not (X10).
+    pub key: Option<Proven>,
 }
 
 /// What a token is for.
@@ -135,9 +139,10 @@ impl Grant {
             subject: parties.subject.clone(),
             presenter: parties.presenter.clone(),
             actors: parties.actors.clone(),
-            path: path(zone, parties, &target, &scopes, moment)?,
+            path: path(zone, parties, &target, &scopes, &session.id, moment)?,
             device: device(parties),
             user_tags: user_tags(zone, parties),
+            key: parties.key.clone(),
             target,
             scopes,
             task,
@@ -374,6 +379,7 @@ fn path(
     parties: &Parties,
     target: &Target,
     scopes: &BTreeSet<String>,
+    session: &str,
     moment: &Moment,
 ) -> Result<Vec<Step>, Refusal> {
     let mut path = parties.own().map(|own| own.path.clone()).unwrap_or_default();
@@ -381,7 +387,8 @@ fn path(
         return Err(Refusal::request(Reason::PathTooLong, format!("{} hops", path.len())));
     }
     path.push(Step {
-        jti: moment.id("hop"),
+        // A proof is one hop's, whose id follows from it; so it is no other's in the session.
+        jti: parties.key.as_ref().map_or_else(|| moment.id("hop"), |key| key.hop(session)),
         client_id: parties.presenter.clone(),
         aud: target.audience().to_owned(),
         scope: joined(scopes),

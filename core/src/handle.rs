@@ -289,7 +289,7 @@ fn success(issued: &Issued) -> Response {
         expires_in: issued.expires_in,
         issued_token_type: issued.issued_token_type.map(|token_type| token_type.urn()),
         scope: issued.scope.as_deref(),
-        token_type: "Bearer",
+        token_type: issued.token_type,
     };
     document(200, &body, "no-store")
 }

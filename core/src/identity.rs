@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::active::{Active, Named};
 use crate::bundle::{Bearer, Issuer, Rule, SingleUse, SubjectKind, TokenType};
+use crate::dpop;
 use crate::encoding::{base64url, hex, tagged_hash};
 use crate::host::Host;
 use crate::jwt::{self, Claims, TokenFault, Unverified, Verdict};
@@ -94,7 +95,9 @@ pub struct External {
     pub claims: Claims,
 }
 
-/// Verifies a token shown in `slot`, as the type that it is shown as where the slot has one.
+/// Verifies a token shown in `slot`, as the type that it is shown as where the slot has one. `key` is the
+/// thumbprint of the key that the request brings a proof of: whoever calls this verifies that proof too,
+/// before anything comes of the token.
 ///
 /// # Errors
 ///
@@ -105,25 +108,26 @@ pub async fn verify<H: Host>(
     slot: Slot,
     shown: Option<TokenType>,
     token: &Secret,
+    key: Option<&str>,
     now: Timestamp,
 ) -> Result<Identity, Failure> {
     let token = parse(slot, token)?;
     if token.issuer() == Some(&zone.bundle.issuer) {
-        return crate::own::verify(host, zone, slot, shown, token, now).await;
+        return crate::own::verify(host, zone, slot, shown, token, key, now).await;
     }
     let (row, issuer) = row(zone, slot, &token)?;
     let refuse =
         |reason, detail: String| Refusal::proof(slot, reason, format!("`{row}`: {detail}"));
     check_form(issuer, slot, shown, &token).map_err(|(reason, detail)| refuse(reason, detail))?;
-    let key = key(host, zone, row, issuer, slot, &token, now).await?;
+    let signer = signer(host, zone, row, issuer, slot, &token, now).await?;
     let proof = token.proof();
-    let claims = match jwt::verify(host, token, &key).await? {
+    let claims = match jwt::verify(host, token, &signer).await? {
         Verdict::Verified(claims) => claims,
         Verdict::Forged => return Err(refuse(Reason::SignatureWrong, String::new()).into()),
         Verdict::Malformed(what) => return Err(refuse(Reason::TimeMalformed, what).into()),
     };
     let expires = check_time(&claims, issuer.lifetime_secs, now)
-        .and_then(|expires| check_claims(issuer, &claims).map(|()| expires))
+        .and_then(|expires| check_claims(issuer, &claims, key).map(|()| expires))
         .map_err(|(reason, detail)| refuse(reason, detail))?;
     let (id, rule) =
         rule::matching(zone, row, &claims).map_err(|(reason, detail)| refuse(reason, detail))?;
@@ -146,17 +150,20 @@ pub(crate) type Fault = (Reason, String);
 ///
 /// It cannot be read, or is of a form that we refuse.
 pub fn parse(slot: Slot, token: &Secret) -> Result<Unverified<'_>, Refusal> {
-    Unverified::parse(token.expose()).map_err(|fault| {
-        let (reason, detail) = match fault {
-            TokenFault::Oversized => (Reason::TokenTooLarge, String::new()),
-            TokenFault::Malformed(what) => (Reason::TokenMalformed, what),
-            TokenFault::Algorithm(name) => {
-                (Reason::AlgorithmRefused, format!("`{}`", crate::form::printable(&name)))
-            }
-            TokenFault::Header(what) => (Reason::HeaderRefused, what),
-        };
-        Refusal::proof(slot, reason, detail)
-    })
+    Unverified::parse(token.expose()).map_err(|fault| unreadable(slot, fault))
+}
+
+/// The refusal of what was shown in `slot` and cannot be read.
+pub(crate) fn unreadable(slot: Slot, fault: TokenFault) -> Refusal {
+    let (reason, detail) = match fault {
+        TokenFault::Oversized => (Reason::TokenTooLarge, String::new()),
+        TokenFault::Malformed(what) => (Reason::TokenMalformed, what),
+        TokenFault::Algorithm(name) => {
+            (Reason::AlgorithmRefused, format!("`{}`", crate::form::printable(&name)))
+        }
+        TokenFault::Header(what) => (Reason::HeaderRefused, what),
+    };
+    Refusal::proof(slot, reason, detail)
 }
 
 /// The row of the token's issuer, found before anything is fetched: exactly this `iss`, and an
@@ -240,7 +247,7 @@ fn check_form(
     Ok(())
 }
 
-async fn key<H: Host>(
+async fn signer<H: Host>(
     host: &H,
     zone: &Active,
     row: &str,
@@ -275,17 +282,9 @@ async fn key<H: Host>(
 ///
 /// Reason and particulars.
 pub fn check_time(claims: &Claims, cap_secs: i64, now: Timestamp) -> Result<Timestamp, Fault> {
-    let whole = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(at) if (1..=253_402_300_799).contains(&at) => Ok(Some(Timestamp(at))),
-            _ => Err((Reason::TimeMalformed, format!("`{name}` is no NumericDate"))),
-        },
-    };
-    let missing = |name: &str| (Reason::TimeMalformed, format!("`{name}` is missing"));
-    let expires = whole("exp")?.ok_or_else(|| missing("exp"))?;
-    let issued = whole("iat")?.ok_or_else(|| missing("iat"))?;
-    let not_before = whole("nbf")?;
+    let expires = needed_time(claims, "exp")?;
+    let issued = needed_time(claims, "iat")?;
+    let not_before = time(claims, "nbf")?;
     if now > expires.plus(limits::LEEWAY_SECS) {
         return Err((Reason::Expired, format!("{} s ago", now.since(expires))));
     }
@@ -307,11 +306,25 @@ pub fn check_time(claims: &Claims, cap_secs: i64, now: Timestamp) -> Result<Time
     Ok(expires)
 }
 
-fn check_claims(issuer: &Issuer, claims: &Claims) -> Result<(), Fault> {
-    // Until DPoP comes there is no proof of a key to be had, so no bound token is accepted.
-    if claims.get("cnf").is_some() {
-        return Err((Reason::SenderConstrained, String::new()));
+/// The time claim `name`, where there is one: a whole number of seconds until the year 9999 (J14).
+pub(crate) fn time(claims: &Claims, name: &str) -> Result<Option<Timestamp>, Fault> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(value) => match value.as_i64() {
+            Some(at) if (1..=253_402_300_799).contains(&at) => Ok(Some(Timestamp(at))),
+            _ => Err((Reason::TimeMalformed, format!("`{name}` is no NumericDate"))),
+        },
     }
+}
+
+/// As [`time`], where there must be one.
+pub(crate) fn needed_time(claims: &Claims, name: &str) -> Result<Timestamp, Fault> {
+    let missing = || (Reason::TimeMalformed, format!("`{name}` is missing"));
+    time(claims, name)?.ok_or_else(missing)
+}
+
+fn check_claims(issuer: &Issuer, claims: &Claims, key: Option<&str>) -> Result<(), Fault> {
+    dpop::check_confirmation(claims, key)?;
     match issuer.require.iter().find(|condition| !rule::holds(condition, claims)) {
         Some(failed) => Err((Reason::ConditionFailed, rule::expectation(failed, claims))),
         None => Ok(()),

@@ -104,7 +104,7 @@ fn active(own: &OwnToken) -> Result<Value, Unavailable> {
     }
     let mut document = Map::new();
     document.insert("active".to_owned(), true.into());
-    document.insert("token_type".to_owned(), "Bearer".into());
+    document.insert("token_type".to_owned(), own.token_type().into());
     document.append(&mut claims);
     Ok(Value::Object(document))
 }

@@ -4,7 +4,8 @@
 //! Reading is in two steps, because signatures are the host's: [`Unverified::parse`] takes the text
 //! apart, so that the caller can find the issuer's row and key; [`verify`] has the host check the
 //! signature and lets `jwt-compact` join algorithm, message and verdict. Only [`verify`] makes
-//! [`Claims`]. Nothing in a header ever leads to a key but `kid`, as an opaque name (J05).
+//! [`Claims`]. Nothing in a header ever leads to a key but `kid`, as an opaque name (J05). The one
+//! exception is a proof of a key's possession, which brings its key and vouches for nobody else.
 
 use std::borrow::Cow;
 
@@ -55,6 +56,25 @@ impl<'a> Unverified<'a> {
     ///
     /// See [`TokenFault`].
     pub fn parse(text: &'a str) -> Result<Self, TokenFault> {
+        Self::apart(text, &REFUSED).map(|(token, _)| token)
+    }
+
+    /// Takes a token apart that brings its own key in `jwk`: a DPoP proof (RFC 9449 §4.2), and nothing
+    /// else. All that it can prove is that its sender has the private key.
+    ///
+    /// # Errors
+    ///
+    /// See [`TokenFault`]; also where there is no `jwk`, or it is not the public key of a signature.
+    pub fn parse_with_key(text: &'a str) -> Result<(Self, PublicKey), TokenFault> {
+        let refused: Vec<&str> = REFUSED.into_iter().filter(|name| *name != KEY).collect();
+        let (token, header) = Self::apart(text, &refused)?;
+        let bad = |what: &str| TokenFault::Header(format!("`{KEY}`: {what}"));
+        let jwk = header.get(KEY).and_then(Value::as_object).ok_or_else(|| bad("no JWK"))?;
+        let key = PublicKey::parse(jwk).map_err(|error| bad(&error.to_string()))?;
+        Ok((token, key))
+    }
+
+    fn apart(text: &'a str, refused: &[&str]) -> Result<(Self, Map<String, Value>), TokenFault> {
         if text.len() > limits::TOKEN_BYTES {
             return Err(TokenFault::Oversized);
         }
@@ -65,20 +85,20 @@ impl<'a> Unverified<'a> {
             return Err(TokenFault::Malformed("not three parts".to_owned()));
         };
         let header = part(header, "header")?;
-        let (algorithm, kid, typ) = read_header(&header)?;
+        let (algorithm, kid, typ) = read_header(&header, refused)?;
         let claims = Value::Object(part(payload, "payload")?);
         let (signed, signature) = text.rsplit_once('.').unwrap_or_default();
         let malformed = |error: ParseError| TokenFault::Malformed(error.to_string());
         let (shown, token) = match without_thumbprints(&header) {
             None => (Cow::Borrowed(signed), UntrustedToken::try_from(text).map_err(malformed)?),
-            Some(header) => {
-                let shown = format!("{header}.{payload}");
+            Some(without) => {
+                let shown = format!("{without}.{payload}");
                 let text = format!("{shown}.{signature}");
                 let token = UntrustedToken::try_from(text.as_str()).map_err(malformed)?;
                 (Cow::Owned(shown), token.into_owned())
             }
         };
-        Ok(Self { token, signed, shown, algorithm, kid, typ, claims })
+        Ok((Self { token, signed, shown, algorithm, kid, typ, claims }, header))
     }
 
     /// The `iss` that the token claims.
@@ -120,11 +140,16 @@ fn without_thumbprints(header: &Map<String, Value>) -> Option<String> {
     Some(base64url(Value::Object(header).to_string().as_bytes()))
 }
 
+/// Header parameters that no token may have.
+const REFUSED: [&str; 9] = ["crit", "b64", "jku", KEY, "x5u", "x5c", "enc", "zip", "cty"];
+/// The one of them that a proof of possession must have.
+const KEY: &str = "jwk";
+
 fn read_header(
     header: &Map<String, Value>,
+    refused: &[&str],
 ) -> Result<(Algorithm, Option<String>, String), TokenFault> {
-    let refused = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip", "cty"];
-    if let Some(name) = refused.into_iter().find(|name| header.contains_key(*name)) {
+    if let Some(name) = refused.iter().find(|name| header.contains_key(**name)) {
         return Err(TokenFault::Header(format!("`{name}` is present")));
     }
     let text = |name: &str| match header.get(name) {

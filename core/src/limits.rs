@@ -47,6 +47,12 @@ pub const ZONE_KEYS: usize = 16;
 pub const MEASURES: usize = 200;
 /// Seconds of difference allowed between an issuer's clock and ours.
 pub const LEEWAY_SECS: i64 = 30;
+/// Bytes of a DPoP proof: one of the largest RSA key has 3,700, and every platform takes a header of
+/// this size.
+pub const PROOF_BYTES: usize = 4 * 1024;
+/// Seconds from the making of a DPoP proof until it is no longer taken, beside the leeway: a request
+/// and its way here (RFC 9449 §11.1).
+pub const PROOF_SECS: i64 = 60;
 /// Seconds a single-use claim is kept beyond the last instant its token could be accepted.
 pub const CLAIM_MARGIN_SECS: i64 = 60;
 /// Seconds a snapshot is used as it is (design §4).
@@ -98,7 +104,7 @@ pub const STATUS_SETTLE_SECS: i64 = 60;
 /// clients keep a key set for 300 s, instances follow within 5 s, and the key begins 30 s before the emergency.
 pub const STATUS_EMERGENCY_SECS: i64 = 390;
 /// Longest life of an issuer's token that can be accepted, in seconds.
-pub const PROOF_SECS: i64 = 176_400;
+pub const LIFETIME_SECS: i64 = 176_400;
 /// Milliseconds between two looks at what another request of the instance is fetching.
 pub const PAUSE_MILLIS: u32 = 5;
 /// Looks in all: for as long as two fetches may take.

@@ -31,6 +31,7 @@ pub fn document(zone: &Active) -> Value {
             "none",
         ],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "dpop_signing_alg_values_supported": algorithms,
         "introspection_endpoint": format!("{issuer}{INTROSPECT}"),
         "introspection_endpoint_auth_methods_supported": PROVEN,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::active::{Active, Named};
 use crate::bundle::TokenType;
+use crate::dpop;
 use crate::host::Host;
 use crate::identity::{self, Identity, Principal, Source};
 use crate::jwt::{self, Unverified, Verdict};
@@ -54,6 +55,9 @@ pub struct OwnToken {
     /// The device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The key that it is bound to; absent where whoever holds it may use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
     /// The hops from the session's root to this one, which is the last.
     pub path: Vec<Step>,
     /// The zone's `seq` when it was decided.
@@ -71,6 +75,14 @@ pub struct Act {
     /// The prior actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Act>>,
+}
+
+/// The key that a token is bound to (RFC 7800 §3.1, RFC 9449 §6.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// Its thumbprint (RFC 7638, with SHA-256).
+    pub jkt: String,
 }
 
 /// What a subject is.
@@ -165,6 +177,12 @@ impl OwnToken {
         actors
     }
 
+    /// The `token_type` of an answer that gives or tells of it (RFC 6749 §7.1, RFC 9449 §5).
+    #[must_use]
+    pub fn token_type(&self) -> &'static str {
+        if self.cnf.is_some() { "DPoP" } else { "Bearer" }
+    }
+
     /// The application that holds it: the current actor, or the subject itself.
     #[must_use]
     pub fn holder(&self) -> Option<&str> {
@@ -184,26 +202,25 @@ impl Act {
     }
 }
 
-/// Verifies a token of our own issuer.
+/// Verifies a token of our own issuer, shown with a proof of the key with the thumbprint `key`, if any.
 ///
 /// # Errors
 ///
-/// It is not one that this zone's live keys signed, has expired, or was cut off.
+/// It is not one that this zone's live keys signed, has expired, was cut off, or is bound to another key.
 pub async fn verify<H: Host>(
     host: &H,
     zone: &Active,
     slot: Slot,
     shown: Option<TokenType>,
     token: Unverified<'_>,
+    key: Option<&str>,
     now: Timestamp,
 ) -> Result<Identity, Failure> {
     let proof = token.proof();
-    let own = signed(host, zone, slot, shown, token, now).await?;
-    if now >= own.exp {
-        return Err(expired(slot, &own, now).into());
-    }
-    if let Some(dead) = dead(zone, &own) {
-        return Err(refuse(slot, Reason::CutOff, &dead).into());
+    let own = live(host, zone, slot, shown, token, now).await?;
+    if let Some(bound) = &own.cnf {
+        dpop::check_key(&bound.jkt, key)
+            .map_err(|(reason, detail)| refuse(slot, reason, &detail))?;
     }
     Ok(Identity {
         principal: own.subject(),
@@ -211,6 +228,26 @@ pub async fn verify<H: Host>(
         proof,
         source: Source::Own(Box::new(own)),
     })
+}
+
+/// The claims of a token that this zone signed, that has not expired and that nothing cut off. Whom it is
+/// bound to is not looked at.
+async fn live<H: Host>(
+    host: &H,
+    zone: &Active,
+    slot: Slot,
+    shown: Option<TokenType>,
+    token: Unverified<'_>,
+    now: Timestamp,
+) -> Result<OwnToken, Failure> {
+    let own = signed(host, zone, slot, shown, token, now).await?;
+    if now >= own.exp {
+        return Err(expired(slot, &own, now).into());
+    }
+    if let Some(dead) = dead(zone, &own) {
+        return Err(refuse(slot, Reason::CutOff, &dead).into());
+    }
+    Ok(own)
 }
 
 /// The claims of a token that this zone signed, whatever became of it since.
@@ -245,9 +282,6 @@ async fn signed<H: Host>(
         Verdict::Forged => return Err(refuse(Reason::SignatureWrong, "").into()),
         Verdict::Malformed(what) => return Err(refuse(Reason::TimeMalformed, &what).into()),
     };
-    if claims.get("cnf").is_some() {
-        return Err(refuse(Reason::SenderConstrained, "").into());
-    }
     Ok(claims.read().map_err(|what| refuse(Reason::TokenMalformed, &what))?)
 }
 
@@ -259,12 +293,12 @@ fn expired(slot: Slot, own: &OwnToken, now: Timestamp) -> Refusal {
     refuse(slot, Reason::Expired, &format!("{} s ago", now.since(own.exp)))
 }
 
-/// The claims of a token of ours, whoever shows it: verified, unexpired, cut off by nothing. Whether it
-/// was revoked or its session ended, the strong store says.
+/// The claims of a token of ours, whoever shows it and whatever key it is bound to: verified, unexpired,
+/// cut off by nothing. Whether it was revoked or its session ended, the strong store says.
 ///
 /// # Errors
 ///
-/// As [`verify`], and where the token is none of ours.
+/// As [`verify`], but for the key.
 pub async fn read<H: Host>(
     host: &H,
     zone: &Active,
@@ -273,9 +307,7 @@ pub async fn read<H: Host>(
 ) -> Result<OwnToken, Failure> {
     let slot = Slot::Subject;
     let parsed = identity::parse(slot, token)?;
-    let identity = verify(host, zone, slot, Some(TokenType::AccessToken), parsed, now).await?;
-    let own = identity.own().cloned();
-    own.ok_or_else(|| Refusal::proof(slot, Reason::IssuerUnknown, "not a token of ours").into())
+    live(host, zone, slot, Some(TokenType::AccessToken), parsed, now).await
 }
 
 /// The claims of a token of ours that is to be revoked. What may heal is no obstacle: a rule that a

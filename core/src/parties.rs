@@ -5,6 +5,7 @@
 
 use crate::active::Active;
 use crate::client::{Client, Proof};
+use crate::dpop::Proven;
 use crate::identity::{External, Identity, Principal, Source};
 use crate::moment::Timestamp;
 use crate::own::OwnToken;
@@ -27,6 +28,8 @@ pub struct Parties {
     pub client: Option<Client>,
     /// Where the proof that the session rests on was shown.
     pub root_slot: Slot,
+    /// The key that the presenter has, and that the token is bound to.
+    pub key: Option<Proven>,
 }
 
 /// What a request showed, each verified.
@@ -40,6 +43,8 @@ pub struct Proofs {
     pub actor: Option<Identity>,
     /// Where the subject's token was shown; the client's slot where there is none.
     pub slot: Slot,
+    /// The key that the sender has. Every token shown that is bound to a key is bound to this one.
+    pub key: Option<Proven>,
 }
 
 /// A single-use proof: the name of its claim, and when the proof expires.
@@ -60,7 +65,7 @@ impl Parties {
     ///
     /// The parties do not belong together.
     pub fn join(zone: &Active, presenter: String, proofs: Proofs) -> Result<Self, Refusal> {
-        let Proofs { client, subject, actor, slot } = proofs;
+        let Proofs { client, subject, actor, slot, key } = proofs;
         check_distinct(subject.as_ref(), actor.as_ref())?;
         let (principal, actors) = match &subject {
             None => (Principal::Application(presenter.clone()), Vec::new()),
@@ -77,6 +82,7 @@ impl Parties {
             actor_token: actor,
             client,
             root_slot: slot,
+            key,
         })
     }
 

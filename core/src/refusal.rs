@@ -66,6 +66,8 @@ pub enum Slot {
     Actor,
     /// `assertion` of the `jwt-bearer` grant.
     Assertion,
+    /// The `DPoP` header (RFC 9449 §4).
+    Dpop,
 }
 
 /// What the caller is answered.
@@ -175,8 +177,12 @@ reasons! {
     RuleMissing = "rule_missing",
     /// More than one rule matches.
     RuleAmbiguous = "rule_ambiguous",
-    /// The token is bound to a key (`cnf`), and there is no proof of it (X10).
+    /// The token is bound to a key (`cnf`), and there is no proof of that very key (X10).
     SenderConstrained = "sender_constrained",
+    /// A DPoP proof is needed and missing.
+    ProofMissing = "proof_missing",
+    /// The DPoP proof is for another method, URL or access token.
+    ProofMisplaced = "proof_misplaced",
     /// The assertion's `iss` and `sub` are not the client.
     AssertionSubject = "assertion_subject",
     /// The principal, rule or key is disabled, or was cut off after the token was issued.
@@ -300,6 +306,7 @@ impl Refusal {
             R::ClientMethods => {
                 refused(400, "invalid_request", "more than one client authentication method")
             }
+            R::ProofMissing => refused(400, "invalid_dpop_proof", "a DPoP proof is needed"),
             R::PresenterRefused
             | R::ActorDiffers
             | R::SessionDiffers
@@ -347,6 +354,7 @@ impl Refusal {
             | R::RuleMissing
             | R::RuleAmbiguous
             | R::SenderConstrained
+            | R::ProofMisplaced
             | R::AssertionSubject
             | R::CutOff
             | R::Replayed => by_slot(self.slot, Outcome::Refuse),
@@ -374,6 +382,8 @@ const fn by_slot(slot: Slot, outcome: Outcome) -> Wire {
         Slot::Subject => (400, "invalid_request", "the subject token is not acceptable"),
         Slot::Actor => (400, "invalid_request", "the actor token is not acceptable"),
         Slot::Assertion => (400, "invalid_grant", "the assertion is not acceptable"),
+        // RFC 9449 §5.
+        Slot::Dpop => (400, "invalid_dpop_proof", "the DPoP proof is not acceptable"),
     };
     Wire { status, error, sentence, outcome }
 }

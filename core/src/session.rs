@@ -190,6 +190,10 @@ fn expectations(grant: &Grant) -> Vec<Expect> {
     expect.push(Expect::Absent(ENDED.to_owned()));
     let path = grant.session.relies_on.iter();
     expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
+    if grant.key.is_some() {
+        // The hop's id is the proof's: a hop that is there already is the proof's first use.
+        expect.push(Expect::Absent(format!("{HOP}{}", grant.hop())));
+    }
     expect
 }
 
@@ -407,6 +411,10 @@ fn refusal(grant: &Grant, key: &str) -> Refusal {
         }
         (OPENED, _) => (Reason::SessionOver, "the session is over, or about to be".to_owned()),
         (ENDED, _) => (Reason::SessionEnded, "the session was ended".to_owned()),
+        (hop, _) if hop.starts_with(HOP) => {
+            let detail = "the proof was shown before in this session";
+            return Refusal::proof(Slot::Dpop, Reason::Replayed, detail);
+        }
         (other, _) => (Reason::HopRevoked, other.to_owned()),
     };
     // A client whose proof was good is not told that it was not.

@@ -316,9 +316,9 @@ async fn show<H: Host>(
 }
 
 /// What is shown of a hop; [`Event`] says what each is.
-const HOP_FIELDS: [&str; 16] = [
+const HOP_FIELDS: [&str; 17] = [
     "hop", "parent", "time", "expires", "subject", "actor", "client", "chain", "task", "task_id",
-    "device", "resource", "scopes", "policies", "bundle", "seq",
+    "device", "jkt", "resource", "scopes", "policies", "bundle", "seq",
 ];
 
 /// What is shown of a denial.

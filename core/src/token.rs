@@ -6,7 +6,7 @@ use crate::host::{Host, Unavailable};
 use crate::identity::Principal;
 use crate::jwt;
 use crate::moment::Timestamp;
-use crate::own::{self, Act, OwnToken, Profile};
+use crate::own::{self, Act, Confirmation, OwnToken, Profile};
 
 /// The claims of the token that a permitted grant becomes. Nothing in them comes from the text of
 /// an upstream token but the ids that rules made of it.
@@ -29,6 +29,7 @@ pub fn mint(zone: &Active, grant: &Grant, now: Timestamp) -> OwnToken {
         act: Act::nest(&grant.actors),
         task: grant.task.clone(),
         device: grant.device.clone(),
+        cnf: grant.key.as_ref().map(|key| Confirmation { jkt: key.jkt().to_owned() }),
         path: grant.path.clone(),
         seq: zone.snapshot.seq,
         status: grant.session.status.clone(),

@@ -91,6 +91,10 @@ pub struct Token {
     pub signer: Option<String>,
     /// The algorithm of the key that signs.
     pub algorithm: Option<Algorithm>,
+    /// It is a DPoP proof of the key of [`Token::from`], for the token endpoint.
+    pub dpop: bool,
+    /// Members that the key in a DPoP proof has instead of its own; null removes one.
+    pub jwk: Map<String, Value>,
     /// Signs with HMAC-SHA256 and the signer's public key in this form as the secret (J02).
     pub mac: Option<KeyForm>,
     /// Header members beside or instead of `alg`, `kid` and `typ`; null removes one.
@@ -178,6 +182,14 @@ impl Token {
         let alg = if self.mac.is_some() { "HS256" } else { algorithm.name() };
         let mut header = Map::new();
         header.insert("alg".into(), alg.into());
+        if self.dpop {
+            let mut jwk = keys::key(&self.from, algorithm).public(None).to_jwk();
+            patch(&mut jwk, &self.jwk);
+            header.insert("jwk".into(), jwk.into());
+            header.insert("typ".into(), "dpop+jwt".into());
+            patch(&mut header, &self.header);
+            return Value::Object(header).to_string().into_bytes();
+        }
         if party.jwk.get("kid").is_none_or(|kid| !kid.is_null()) {
             let kid = party.jwk.get("kid").cloned();
             header.insert("kid".into(), kid.unwrap_or_else(|| keys::kid(signer, algorithm).into()));
@@ -200,10 +212,11 @@ impl Token {
             return text.clone().into_bytes();
         }
         let mut claims = match &self.fixture {
+            _ if self.dpop => proof_claims(usual),
             None => usual.claims.clone(),
             Some(name) => fixture_claims(name, usual),
         };
-        if let Some(party) = parties.get(&self.from) {
+        if let Some(party) = parties.get(&self.from).filter(|_| !self.dpop) {
             claims.insert("iss".into(), party.issuer.clone().into());
         }
         claims.extend(self.claims.clone());
@@ -270,6 +283,15 @@ impl Token {
         let token = format!("{}.{}.{signature}", signed.header, signed.payload);
         self.spoil.iter().fold(token, |token, spoil| spoil.whole(token))
     }
+}
+
+/// What a good DPoP proof says (RFC 9449 §4.2).
+fn proof_claims(usual: &Usual) -> Map<String, Value> {
+    let mut claims = usual.claims.clone();
+    claims.retain(|name, _| matches!(name.as_str(), "iat" | "jti"));
+    claims.insert("htm".into(), "POST".into());
+    claims.insert("htu".into(), format!("{}/oauth/token", usual.audience).into());
+    claims
 }
 
 /// A fixture's claims, with an id of its own where the platform gives one.

@@ -12,6 +12,7 @@
 //! | `{{issued:N}}` | the access token that the N-th request got |
 //! | `{{unique:NAME}}` | a text that no other run has |
 //! | `{{jwk:PARTY}}`, `{{jwks:PARTY}}` | a party's first public key, or its key set |
+//! | `{{jkt:PARTY}}` | the thumbprint of a party's first public key |
 //! | `{{sha256:TEXT}}` | the hexadecimal SHA-256 of the text |
 //! | `{{repeat:N:TEXT}}` | the text, N times |
 

@@ -55,8 +55,10 @@ fn success_problems(request: &Request, body: &Map<String, Value>) -> Vec<String>
     if text("access_token").is_none_or(str::is_empty) {
         found.push("there is no access token".to_owned());
     }
-    if text("token_type") != Some("Bearer") {
-        found.push("the token type is not `Bearer`".to_owned());
+    // A token asked for with a proof of a key is bound to it (RFC 9449 §5), and no other is.
+    let proven = request.header("dpop").next().is_some();
+    if text("token_type") != Some(if proven { "DPoP" } else { "Bearer" }) {
+        found.push("the token type is not that of the request".to_owned());
     }
     if body.get("expires_in").and_then(Value::as_u64).is_none_or(|secs| secs == 0) {
         found.push("`expires_in` is no positive number".to_owned());

@@ -139,12 +139,15 @@ fn parties(path: &Path, places: &Places) -> Parties {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// `jwk:PARTY` and `jwks:PARTY`.
+/// `jwk:PARTY`, `jwks:PARTY` and `jkt:PARTY`.
 pub fn key_value(name: &str, algorithm: &dyn Fn(&str) -> Option<Algorithm>) -> Option<Value> {
     let (kind, party) = name.split_once(':')?;
     let jwk = || Some(Value::Object(keys::jwk(party, algorithm(party)?)));
     match kind {
         "jwk" => jwk(),
+        "jkt" => {
+            Some(keys::key(party, algorithm(party)?).public(None).material.thumbprint().into())
+        }
         "jwks" => Some(serde_json::json!({ "keys": [jwk()?] })),
         _ => None,
     }

@@ -57,7 +57,7 @@ fn play(algorithm: Algorithm) {
 const SCRIPTS: &[(&str, usize)] = &[
     ("python/keycardai_oauth.py", 23),
     ("python/authlib_oauth.py", 16),
-    ("node/openid_client.mjs", 16),
+    ("node/openid_client.mjs", 17),
     ("node/jose.mjs", 7),
 ];
 

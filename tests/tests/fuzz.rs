@@ -1,4 +1,4 @@
-//! Fuzz targets: the token parser, the form decoder, the zone parser and the chain builder.
+//! Fuzz targets: the token parser, the parser of DPoP proofs, the form decoder, the zone parser and the chain builder.
 //!
 //! Under `cargo test` each replays its kept corpus (`fuzz/NAME/`), mutates it and adds random
 //! input, for a short while. `WRIT_FUZZ_SECS` makes each run that long; `cargo bolero test` runs
@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bolero::check;
+use writ_core::dpop::{Proof, TYP};
 use writ_core::encoding::base64url;
 use writ_core::form::Form;
 use writ_core::jwt::Unverified;
@@ -83,6 +84,27 @@ fn parse_token(text: &str) {
     let header = strict::object(&header).unwrap();
     assert_eq!(header["alg"], token.algorithm.name());
     assert!(!header.contains_key("crit") && !header.contains_key("jwk"));
+}
+
+/// Whatever key a proof brings, it is a public one that fits its algorithm, and nothing else leads to one.
+#[test]
+fn proof_parser() {
+    fuzz("proof", |header| {
+        let claims = br#"{"jti":"a","htm":"POST","htu":"https://a.example","iat":1}"#;
+        let text = format!("{}.{}.AA", base64url(header), base64url(claims));
+        let Ok((token, key)) = Unverified::parse_with_key(&text) else { return };
+        let header = strict::object(header).unwrap();
+        assert_eq!(header["alg"], token.algorithm.name());
+        let secret = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+        assert!(secret.iter().all(|name| header["jwk"].get(name).is_none()));
+        assert!(["jku", "x5u", "x5c", "crit"].iter().all(|name| !header.contains_key(*name)));
+        assert_eq!(key.material.thumbprint().len(), 43);
+        assert_eq!(
+            Proof::parse(&text).is_ok(),
+            token.typ == TYP && text.len() <= limits::PROOF_BYTES
+        );
+        assert!(Unverified::parse(&text).is_err(), "no other slot takes it");
+    });
 }
 
 #[test]

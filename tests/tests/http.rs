@@ -9,8 +9,12 @@ use writ_tests::vector::{ClockNeed, Vector};
 use writ_tests::{Target, check};
 
 /// What an emulator between us and a target does not pass on. Cargo-lambda keeps one of two headers of a
-/// name; the platform joins them by a comma, which is no credential.
-const UNSENT: [(&str, &str); 1] = [("lambda", "client/A16-authorization-twice")];
+/// name; the platform joins them by a comma, which is no credential and in no proof.
+const UNSENT: [(&str, &str); 3] = [
+    ("lambda", "client/A16-authorization-twice"),
+    ("lambda", "dpop/X10-unbound-two-headers"),
+    ("lambda", "dpop/X10-bound-two-headers"),
+];
 
 #[test]
 fn every_vector_holds_over_http() {

@@ -129,6 +129,7 @@ fn root(zone: &Active, root_scopes: u8, life: i64, envelope: Option<&Envelope>) 
         act: Act::nest(&[application(0)]),
         task: Some(task),
         device: None,
+        cnf: None,
         path: vec![step],
         seq: 1,
         status: Status::new(&zone.bundle, "session", NOW.plus(life)),
@@ -186,6 +187,7 @@ fn ask(target: String, asked: Option<u8>) -> Ask {
         scopes: asked.map(scopes),
         task: None,
         task_id: None,
+        dpop: None,
     }
 }
 
@@ -204,7 +206,7 @@ fn narrow(
         Identity { proof: [1; 32], ..identity(held) }
     });
     let subject = Some(identity(subject.clone()));
-    let proofs = Proofs { client: Some(client), subject, actor, slot: Slot::Subject };
+    let proofs = Proofs { client: Some(client), subject, actor, slot: Slot::Subject, key: None };
     let target = match step.target {
         RESOURCES => application(step.presenter),
         number => resource(number),

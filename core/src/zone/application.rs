@@ -15,8 +15,9 @@ pub(super) fn read(root: &Table, frame: &Frame) -> BTreeMap<String, Application>
         let rows = table.rows("credentials");
         let credentials = rows.iter().filter_map(|row| credential(row, frame)).collect();
         let tags = tag::complete(frame, table, TagOn::Application);
+        let dpop = table.flag("dpop") == Some(true);
         table.finish();
-        Application { credentials, tags }
+        Application { credentials, dpop, tags }
     };
     tables.iter().map(|(id, table)| (id.text.to_owned(), one(table))).collect()
 }

@@ -129,14 +129,14 @@ impl Bench {
         let now = moment::now();
         let proof = ask.client.as_ref().unwrap();
         let client = measure(2_000, 1, async || {
-            black_box(client::verify(&self.host(), &self.zone, proof, now).await.unwrap());
+            black_box(client::verify(&self.host(), &self.zone, proof, None, now).await.unwrap());
         })
         .await;
         let subject = subject(&self.request);
         let verify = measure(2_000, 1, async || {
             let (shown, host) = (Some(TokenType::IdToken), self.host());
             black_box(
-                identity::verify(&host, &self.zone, Slot::Subject, shown, &subject, now)
+                identity::verify(&host, &self.zone, Slot::Subject, shown, &subject, None, now)
                     .await
                     .unwrap(),
             );
@@ -189,14 +189,17 @@ impl Bench {
         let (host, zone) = (self.host(), &self.zone);
         let shown = Some(TokenType::IdToken);
         let proof = ask.client.as_ref().unwrap();
-        let client = client::verify(&host, zone, proof, moment.now).await.unwrap();
+        let client = client::verify(&host, zone, proof, None, moment.now).await.unwrap();
         let subject =
-            identity::verify(&host, zone, Slot::Subject, shown, subject, moment.now).await.unwrap();
+            identity::verify(&host, zone, Slot::Subject, shown, subject, None, moment.now)
+                .await
+                .unwrap();
         let proofs = Proofs {
             client: Some(client),
             subject: Some(subject),
             actor: None,
             slot: Slot::Subject,
+            key: None,
         };
         let parties = Parties::join(zone, "agent".into(), proofs).unwrap();
         Grant::narrow(zone, ask, &parties, None, &Standing::default(), &moment).unwrap()
@@ -253,7 +256,8 @@ async fn scoped(policies: usize) {
         Ask::parse(&request, &form).unwrap()
     };
     let client = client::Client { application: "agent".into(), proof: client::Proof::Secret };
-    let proofs = Proofs { client: Some(client), subject: None, actor: None, slot: Slot::Client };
+    let slot = Slot::Client;
+    let proofs = Proofs { client: Some(client), subject: None, actor: None, slot, key: None };
     let parties = Parties::join(&zone, "agent".into(), proofs).unwrap();
     let grant = Grant::narrow(&zone, &ask, &parties, None, &Standing::default(), &moment).unwrap();
     let decide = measure(2_000, 1, async || {

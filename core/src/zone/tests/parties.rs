@@ -41,6 +41,9 @@ algorithms = [] #! application `a`: `algorithms` is empty: no token could be ver
 kind = \"key\"
 keys = { url = \"https://a.example/k\" }
 legacy_audience = \"issuer\" #! application `a`: `legacy_audience` must be `token_endpoint`, not `issuer`";
+    a_demand_for_dpop_that_is_no_truth_value: "
+[applications.a]
+dpop = \"required\" #! application `a`: `dpop` must be `true` or `false`, not a string";
     a_relative_resource: "
 [resources.\"/api\"] #! resource `/api`: its identifier must be an absolute URI, such as `https://api.example.com` or `urn:example:api`";
     a_resource_with_a_fragment: "
@@ -162,6 +165,17 @@ fn tags_are_complete() {
     assert_eq!(bundle.applications["a"].tags["trust"], "exclusive");
     assert_eq!(bundle.applications["b"].tags["trust"], "shared");
     assert_eq!(bundle.resources["urn:x:y"].tags["trust"], "exclusive");
+}
+
+#[test]
+fn an_application_has_bearer_tokens_unless_it_says_otherwise() {
+    let bundle =
+        compiled("[applications.a]\ndpop = true\n[applications.b]\n[applications.c]\ndpop = false");
+    let dpop = |id: &str| bundle.applications[id].dpop;
+    assert_eq!((dpop("a"), dpop("b"), dpop("c")), (true, false, false));
+    // Bundles of before say nothing of it, and keep their names.
+    let text = String::from_utf8(bundle.to_bytes().unwrap()).unwrap();
+    assert_eq!(text.matches("dpop").count(), 1, "{text}");
 }
 
 #[test]

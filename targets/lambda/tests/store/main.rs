@@ -168,9 +168,17 @@ async fn facts_keep_the_contract(store: &Store) {
 async fn a_hop_is_one_transaction_of_few_items() {
     let aws = Aws::start();
     let place = session("one", "items");
+    // A DPoP proof names the hop, which must not be there yet.
+    let proven = |id: &str| {
+        let mut batch = hop(id, false, 1);
+        let key = batch.write[0].key().to_owned();
+        batch.expect.push(Expect::Absent(key));
+        batch
+    };
     for (name, batch, items) in [
         ("the first hop", hop("1", true, 1), 2),
         ("a further hop at depth 8", hop("2", false, 1), 2),
+        ("a hop with a proof", proven("5"), 2),
         ("a second application on the chain", hop("3", false, 2), 3),
         ("a third one", hop("4", false, 3), 4),
     ] {
@@ -182,6 +190,9 @@ async fn a_hop_is_one_transaction_of_few_items() {
         let body: Value = serde_json::from_slice(body).unwrap();
         assert_eq!(body["TransactItems"].as_array().unwrap().len(), items, "{name}");
     }
+    let again = Batch { id: "again".into(), ..proven("5") };
+    let key = again.write[0].key().to_owned();
+    assert_eq!(aws.store().commit(&place, again).await, Ok(Commit::Refused(key)));
 }
 
 /// However many tokens of a session are revoked, the item that every commit of it conditions on stays
