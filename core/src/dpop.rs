@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use crate::encoding::{base64url, sha256, tagged_hash};
-use crate::host::Host;
+use crate::host::Outside;
 use crate::identity::{self, Fault};
 use crate::jwk::PublicKey;
 use crate::jwt::{self, Claims, Unverified, Verdict};
@@ -76,9 +76,9 @@ impl<'a> Proof<'a> {
     /// # Errors
     ///
     /// It proves nothing, or for another use; or the host cannot verify signatures now.
-    pub async fn verify<H: Host>(
+    pub async fn verify<O: Outside>(
         self,
-        host: &H,
+        host: &O,
         made_for: Use<'_>,
         now: Timestamp,
     ) -> Result<Proven, Failure> {

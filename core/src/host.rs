@@ -1,7 +1,8 @@
 //! The port: what a platform lends the core (design §3).
 //!
-//! One trait, because each method costs every target an implementation. A target converts
-//! requests and lends a host; it decides nothing.
+//! One trait, because each method costs every target an implementation, in two parts: what a
+//! resource server needs too is [`Outside`]. A target converts requests and lends a host; it
+//! decides nothing.
 
 use crate::event::Event;
 use crate::http::{Inbound, Outbound};
@@ -17,19 +18,68 @@ use crate::moment::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable(pub String);
 
-/// What a platform lends the core.
+/// What a platform lends to whoever reads what others publish and checks what they signed: the zone
+/// itself, and a resource server that verifies tokens ([`crate::verifier`]). No store, no private key.
 ///
 /// Futures carry no `Send` bound: they are `Send` where the host is `Sync`, and need not be where
-/// it is not. Every strong call ends within [`crate::limits::STORE_SECS`], with [`Unavailable`] at
-/// the latest then.
+/// it is not.
 #[expect(
     async_fn_in_trait,
     reason = "the core is generic over one host and never needs a `dyn` future"
 )]
-pub trait Host {
+pub trait Outside {
     /// Makes a request to another server, within [`crate::limits::FETCH_SECS`].
     async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable>;
 
+    /// Verifies a signature of `algorithm`, which the core has checked to fit the key. `Ok(false)`
+    /// where the signature, its length or its encoding is wrong, or the key is no valid point.
+    ///
+    /// ECDSA signatures are `r || s` (RFC 7518 §3.4).
+    async fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Unavailable>;
+
+    /// Puts bytes where instances near and far find a copy of them, until `expires` at the least
+    /// effort. The store stays the origin: whoever reads a copy checks it, and a copy that is lost
+    /// costs a read or a fetch. A host without such a place does nothing.
+    async fn publish(
+        &self,
+        _zone: &str,
+        _name: &str,
+        _bytes: &[u8],
+        _expires: Timestamp,
+    ) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// The nearest copy of what was published under `name`; it may be old, or missing although
+    /// there is one elsewhere.
+    async fn published(&self, _zone: &str, _name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(None)
+    }
+
+    /// Comes back after about so many milliseconds. A request that needs what another one of its
+    /// instance is fetching looks again after a pause: no request is woken by another, which is not
+    /// sound where each has an I/O context of its own.
+    async fn pause(&self, millis: u32);
+
+    /// What this instance remembers between requests.
+    fn memory(&self) -> &Memory;
+}
+
+/// What a platform lends the core: with what is outside, a store, the zone's private keys and a log.
+///
+/// Every strong call ends within [`crate::limits::STORE_SECS`], with [`Unavailable`] at the latest
+/// then.
+#[expect(
+    async_fn_in_trait,
+    reason = "the core is generic over one host and never needs a `dyn` future"
+)]
+pub trait Host: Outside {
     /// Applies `batch` to `partition` whole or not at all, durably before it answers.
     ///
     /// Strongly consistent: every later `commit` and `read` on the partition, by any instance of
@@ -49,33 +99,6 @@ pub trait Host {
     /// a decision. Entries that expired may be there until they are swept.
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable>;
 
-    /// Puts bytes where instances near and far find a copy of them, until `expires` at the least
-    /// effort. The store stays the origin: whoever reads a copy checks it, and a copy that is lost
-    /// costs a read or a fetch. A host without such a place does nothing.
-    async fn publish(
-        &self,
-        zone: &str,
-        name: &str,
-        bytes: &[u8],
-        expires: Timestamp,
-    ) -> Result<(), Unavailable>;
-
-    /// The nearest copy of what was published under `name`; it may be old, or missing although
-    /// there is one elsewhere.
-    async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable>;
-
-    /// Verifies a signature of `algorithm`, which the core has checked to fit the key. `Ok(false)`
-    /// where the signature, its length or its encoding is wrong, or the key is no valid point.
-    ///
-    /// ECDSA signatures are `r || s` (RFC 7518 §3.4).
-    async fn verify(
-        &self,
-        algorithm: Algorithm,
-        key: &PublicKey,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<bool, Unavailable>;
-
     /// Signs `message` with the zone's private key `kid`, in the form that JWS wants.
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable>;
 
@@ -84,14 +107,6 @@ pub trait Host {
     ///
     /// A host that does not sign with `algorithm` says so.
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable>;
-
-    /// Comes back after about so many milliseconds. A request that needs what another one of its
-    /// instance is fetching looks again after a pause: no request is woken by another, which is not
-    /// sound where each has an I/O context of its own.
-    async fn pause(&self, millis: u32);
-
-    /// What this instance remembers between requests.
-    fn memory(&self) -> &Memory;
 
     /// Takes the one event of a request. Never blocks, never fails, holds no secret and no token.
     fn record(&self, event: &Event);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::encoding::{base64url, from_base64url, tagged_hash};
-use crate::host::{Host, Unavailable};
+use crate::host::{Host, Outside, Unavailable};
 use crate::jwk::{Algorithm, PublicKey};
 use crate::limits;
 
@@ -39,7 +39,7 @@ pub struct Unverified<'a> {
 /// Why a token cannot be read. The text is for the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// Longer than [`limits::TOKEN_BYTES`].
+    /// Longer than its kind may be: [`limits::TOKEN_BYTES`] where nothing else is said.
     Oversized,
     /// Not three strict base64url parts of which two are strict JSON objects.
     Malformed(String),
@@ -56,7 +56,16 @@ impl<'a> Unverified<'a> {
     ///
     /// See [`TokenFault`].
     pub fn parse(text: &'a str) -> Result<Self, TokenFault> {
-        Self::apart(text, &REFUSED).map(|(token, _)| token)
+        Self::parse_within(text, limits::TOKEN_BYTES)
+    }
+
+    /// As [`Unverified::parse`], for a kind of token that has at most `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`TokenFault`].
+    pub fn parse_within(text: &'a str, most: usize) -> Result<Self, TokenFault> {
+        Self::apart(text, most, &REFUSED).map(|(token, _)| token)
     }
 
     /// Takes a token apart that brings its own key in `jwk`: a DPoP proof (RFC 9449 §4.2), and nothing
@@ -67,15 +76,19 @@ impl<'a> Unverified<'a> {
     /// See [`TokenFault`]; also where there is no `jwk`, or it is not the public key of a signature.
     pub fn parse_with_key(text: &'a str) -> Result<(Self, PublicKey), TokenFault> {
         let refused: Vec<&str> = REFUSED.into_iter().filter(|name| *name != KEY).collect();
-        let (token, header) = Self::apart(text, &refused)?;
+        let (token, header) = Self::apart(text, limits::TOKEN_BYTES, &refused)?;
         let bad = |what: &str| TokenFault::Header(format!("`{KEY}`: {what}"));
         let jwk = header.get(KEY).and_then(Value::as_object).ok_or_else(|| bad("no JWK"))?;
         let key = PublicKey::parse(jwk).map_err(|error| bad(&error.to_string()))?;
         Ok((token, key))
     }
 
-    fn apart(text: &'a str, refused: &[&str]) -> Result<(Self, Map<String, Value>), TokenFault> {
-        if text.len() > limits::TOKEN_BYTES {
+    fn apart(
+        text: &'a str,
+        most: usize,
+        refused: &[&str],
+    ) -> Result<(Self, Map<String, Value>), TokenFault> {
+        if text.len() > most {
             return Err(TokenFault::Oversized);
         }
         let mut parts = text.split('.');
@@ -217,8 +230,8 @@ pub enum Verdict {
 /// # Errors
 ///
 /// The host's.
-pub async fn verify<H: Host>(
-    host: &H,
+pub async fn verify<O: Outside>(
+    host: &O,
     token: Unverified<'_>,
     key: &PublicKey,
 ) -> Result<Verdict, Unavailable> {

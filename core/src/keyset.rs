@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::bundle::KeySource;
 use crate::encoding::{base64url, tagged_hash};
-use crate::host::{Host, Unavailable};
+use crate::host::{Outside, Unavailable};
 use crate::http::Outbound;
 use crate::jwk::{Algorithm, JwkError, PublicKey};
 use crate::limits;
@@ -65,8 +65,8 @@ pub enum Found {
 /// # Errors
 ///
 /// There is no usable key set: the issuer cannot be reached, or what it serves is none.
-pub async fn find<H: Host>(
-    host: &H,
+pub async fn find<O: Outside>(
+    host: &O,
     owner: &Owner<'_>,
     kid: Option<&str>,
     algorithm: Algorithm,
@@ -115,7 +115,7 @@ impl Owner<'_> {
         tagged_hash("keys", &parts)
     }
 
-    fn remembered<H: Host>(&self, host: &H, name: [u8; 32]) -> Arc<Remembered> {
+    fn remembered<O: Outside>(&self, host: &O, name: [u8; 32]) -> Arc<Remembered> {
         let mut sets = lock(&host.memory().keys.0);
         if sets.len() >= limits::KEY_SETS && !sets.contains_key(&name) {
             sets.clear();
@@ -138,8 +138,8 @@ fn pick(keys: &[PublicKey], kid: Option<&str>, algorithm: Algorithm) -> Found {
 
 /// Fetches unless somebody else just did or too little time has passed; answers with the best set
 /// there is then.
-async fn refresh<H: Host>(
-    host: &H,
+async fn refresh<O: Outside>(
+    host: &O,
     owner: &Owner<'_>,
     name: &[u8; 32],
     remembered: &Remembered,
@@ -222,8 +222,8 @@ impl Known {
 }
 
 /// Fetches, and answers with the best set there is then.
-async fn update<H: Host>(
-    host: &H,
+async fn update<O: Outside>(
+    host: &O,
     owner: &Owner<'_>,
     known: &mut Known,
     now: Timestamp,
@@ -239,8 +239,8 @@ async fn update<H: Host>(
 }
 
 /// Fetches the set, and before it the discovery document where its place is not known yet.
-async fn fetch<H: Host>(
-    host: &H,
+async fn fetch<O: Outside>(
+    host: &O,
     owner: &Owner<'_>,
     known: &mut Known,
     now: Timestamp,
@@ -270,18 +270,31 @@ async fn fetch<H: Host>(
     read_set(&document).map_err(|what| Unavailable(format!("keys of `{}`: {what}", owner.id)))
 }
 
-async fn get<H: Host>(
-    host: &H,
+async fn get<O: Outside>(
+    host: &O,
     owner: &Owner<'_>,
     url: &str,
 ) -> Result<serde_json::Map<String, Value>, Unavailable> {
+    let body = page(host, url, owner.loopback).await?;
+    crate::strict::object(&body).map_err(|what| Unavailable(format!("`{url}`: {what}")))
+}
+
+/// The body of what is published at `url`: `https`, or `http` where `loopback` says so.
+///
+/// # Errors
+///
+/// It cannot be had, or is larger than [`limits::FETCH_BYTES`].
+pub(crate) async fn page<O: Outside>(
+    host: &O,
+    url: &str,
+    loopback: bool,
+) -> Result<Vec<u8>, Unavailable> {
     let fault = |what: &str| Unavailable(format!("`{url}`: {what}"));
     let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    if scheme != Some("https") && !(owner.loopback && scheme == Some("http")) {
+    if scheme != Some("https") && !(loopback && scheme == Some("http")) {
         return Err(fault("not an https URL"));
     }
-    let request =
-        Outbound { url: url.to_owned(), loopback: owner.loopback && scheme == Some("http") };
+    let request = Outbound { url: url.to_owned(), loopback: loopback && scheme == Some("http") };
     let answer = host.fetch(request).await?;
     if answer.status != 200 {
         return Err(fault(&format!("status {}", answer.status)));
@@ -289,7 +302,7 @@ async fn get<H: Host>(
     if answer.body.len() > limits::FETCH_BYTES {
         return Err(fault("the document is too large"));
     }
-    crate::strict::object(&answer.body).map_err(|what| fault(&what))
+    Ok(answer.body)
 }
 
 /// Reads `jwks_uri` from a discovery document that is the issuer's own (K07).

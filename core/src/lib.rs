@@ -33,6 +33,7 @@ pub mod policy;
 pub mod presets;
 pub mod principals;
 pub mod publish;
+pub mod refresh;
 pub mod refusal;
 pub mod revoke;
 mod rule;
@@ -45,6 +46,7 @@ pub mod store;
 pub mod strict;
 pub mod task;
 pub mod token;
+pub mod verifier;
 pub mod zone;
 
 pub use handle::handle;

@@ -10,7 +10,7 @@ pub const TOKEN_BYTES: usize = 16 * 1024;
 pub const JSON_DEPTH: usize = 32;
 /// Members and elements of one JSON document from outside, all levels together.
 pub const JSON_NODES: usize = 2_048;
-/// Fields of a form: the token endpoint knows sixteen.
+/// Fields of a form: the token endpoint knows seventeen.
 pub const FORM_FIELDS: usize = 64;
 /// Bytes of a `kid`: an opaque look-up string.
 pub const KID_BYTES: usize = 256;
@@ -22,7 +22,7 @@ pub const NAME_BYTES: usize = 256;
 pub const PATH: usize = 8;
 /// Scopes of one request.
 pub const SCOPES: usize = 64;
-/// Bytes of a fetched document (key set, discovery), after decoding.
+/// Bytes of a fetched document (key set, discovery, status list), after decoding.
 pub const FETCH_BYTES: usize = 100 * 1024;
 /// Keys of a fetched key set.
 pub const KEYS: usize = 64;
@@ -45,6 +45,17 @@ pub const ZONE_KEYS: usize = 16;
 /// Users, applications, rules and keys that are disabled at once, and as many that are cut off: with
 /// ids of the usual length they fit the snapshot's one record.
 pub const MEASURES: usize = 200;
+/// Status lists that a resource server remembers: of ten days' hours, since a list is one hour's.
+pub const LISTS: usize = 256;
+/// Bytes of a status list's entries when they are unpacked: a million entries of one bit.
+pub const LIST_BYTES: usize = 128 * 1024;
+/// Seconds a status list is used for at the most, whatever it says of itself, and where it says nothing.
+pub const LIST_FRESH_SECS: i64 = 300;
+/// Seconds after a status list could not be had during which it is not asked for again.
+pub const LIST_COOLDOWN_SECS: i64 = 5;
+/// Proofs of possession that an instance of a resource server remembers: 700 a second for the longest
+/// time that one could be shown, in about 4 MB.
+pub const PROOFS: usize = 64 * 1024;
 /// Seconds of difference allowed between an issuer's clock and ours.
 pub const LEEWAY_SECS: i64 = 30;
 /// Bytes of a DPoP proof: one of the largest RSA key has 3,700, and every platform takes a header of
@@ -104,7 +115,7 @@ pub const STATUS_SETTLE_SECS: i64 = 60;
 /// clients keep a key set for 300 s, instances follow within 5 s, and the key begins 30 s before the emergency.
 pub const STATUS_EMERGENCY_SECS: i64 = 390;
 /// Longest life of an issuer's token that can be accepted, in seconds.
-pub const LIFETIME_SECS: i64 = 176_400;
+pub const ISSUER_TOKEN_SECS: i64 = 176_400;
 /// Milliseconds between two looks at what another request of the instance is fetching.
 pub const PAUSE_MILLIS: u32 = 5;
 /// Looks in all: for as long as two fetches may take.
@@ -144,6 +155,14 @@ pub const ENVELOPE: usize = 64;
 pub const TOKEN_SECS: std::ops::RangeInclusive<i64> = 10..=86_400;
 /// Shortest and longest life of a session, in seconds.
 pub const SESSION_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
+/// Shortest and longest time without a hop after which a session is over, in seconds: longer than a
+/// decision may take, which is [`SNAPSHOT_STALE_SECS`].
+pub const IDLE_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
+/// Shortest and longest life of an unused refresh token, in seconds: longer than the grace beneath.
+pub const REFRESH_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
+/// Seconds after a refresh for which the token that was shown gets the same successor once more: as long
+/// as a client waits for an answer before it asks again.
+pub const REFRESH_GRACE_SECS: i64 = 30;
 /// Shortest RSA modulus accepted, in bits (NIST SP 800-131A).
 pub const RSA_BITS: usize = 2048;
 /// Longest RSA modulus accepted, in bits: beyond it a verification is a denial of service.

@@ -11,6 +11,7 @@ use crate::keyset::KeySets;
 use crate::limits;
 use crate::moment::Timestamp;
 use crate::status;
+use crate::verifier;
 
 /// What one instance remembers between requests.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub struct Memory {
     flights: Mutex<HashMap<String, Timestamp>>,
     pub(crate) keys: KeySets,
     pub(crate) statuses: status::Kept,
+    /// What a resource server remembers; a zone has no use for it.
+    pub(crate) verifier: verifier::Remembered,
 }
 
 impl Memory {

@@ -166,7 +166,7 @@ pub async fn answer<H: Host>(
 fn can_matter(zone: &Active, number: i64, now: Timestamp) -> bool {
     let longest = zone.snapshot.longest_secs.max(zone.bundle.session_secs);
     // A proof may live for longer than what rests on it, and the list is named by the proof's end.
-    let last = now.plus(longest.max(limits::LIFETIME_SECS)).plus(limits::LEEWAY_SECS);
+    let last = now.plus(longest.max(limits::ISSUER_TOKEN_SECS)).plus(limits::LEEWAY_SECS);
     (hour(now.plus(-HOUR_SECS))..=hour(last)).contains(&number)
 }
 

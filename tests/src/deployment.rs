@@ -259,7 +259,11 @@ fn events(path: &Path) -> Vec<Value> {
 }
 
 /// The binary of this build, built once a process if it is not there or not fresh.
-fn binary() -> PathBuf {
+///
+/// # Panics
+///
+/// Where it does not build.
+pub fn binary() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

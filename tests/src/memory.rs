@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use writ_core::event::Event;
 use writ_core::host::{
-    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+    Batch, Commit, Host, Listing, NewKey, Outside, Page, Partition, Range, Record, Unavailable,
 };
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
@@ -29,7 +29,7 @@ type Keys = Mutex<BTreeMap<(String, String), Arc<PrivateKey>>>;
 pub struct Memory {
     /// The store, which other hosts may share.
     pub store: Arc<Store>,
-    /// The web that [`Host::fetch`] sees.
+    /// The web that [`Outside::fetch`] sees.
     pub web: Arc<Web>,
     /// What goes wrong.
     pub faults: Faults,
@@ -64,43 +64,12 @@ impl Memory {
     }
 }
 
-impl Host for Memory {
+impl Outside for Memory {
     async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable> {
         if self.faults.strike(Call::Fetch).is_some() {
             return Err(fault("fetch"));
         }
         self.web.get(&request)
-    }
-
-    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
-        match self.faults.strike(Call::Commit) {
-            None => self.store.commit(partition, batch),
-            Some(Effect::Unavailable) => Err(fault("commit")),
-            Some(Effect::Lost) => {
-                self.store.commit(partition, batch)?;
-                Err(fault("the commit's answer"))
-            }
-            Some(Effect::Contended) => Ok(Commit::Contended),
-            Some(Effect::Refused(key)) => Ok(Commit::Refused(key)),
-        }
-    }
-
-    async fn read(
-        &self,
-        partition: &Partition,
-        range: Range<'_>,
-    ) -> Result<Vec<Record>, Unavailable> {
-        match self.faults.strike(Call::Read) {
-            None => Ok(self.store.read(partition, range)),
-            Some(_) => Err(fault("read")),
-        }
-    }
-
-    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
-        match self.faults.strike(Call::List) {
-            None => Ok(self.store.list(zone, listing)),
-            Some(_) => Err(fault("list")),
-        }
     }
 
     async fn publish(
@@ -140,6 +109,51 @@ impl Host for Memory {
         }
     }
 
+    async fn pause(&self, _millis: u32) {
+        let mut paused = false;
+        std::future::poll_fn(|_| {
+            if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn memory(&self) -> &writ_core::memory::Memory {
+        &self.remembered
+    }
+}
+
+impl Host for Memory {
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        match self.faults.strike(Call::Commit) {
+            None => self.store.commit(partition, batch),
+            Some(Effect::Unavailable) => Err(fault("commit")),
+            Some(Effect::Lost) => {
+                self.store.commit(partition, batch)?;
+                Err(fault("the commit's answer"))
+            }
+            Some(Effect::Contended) => Ok(Commit::Contended),
+            Some(Effect::Refused(key)) => Ok(Commit::Refused(key)),
+        }
+    }
+
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        match self.faults.strike(Call::Read) {
+            None => Ok(self.store.read(partition, range)),
+            Some(_) => Err(fault("read")),
+        }
+    }
+
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        match self.faults.strike(Call::List) {
+            None => Ok(self.store.list(zone, listing)),
+            Some(_) => Err(fault("list")),
+        }
+    }
+
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         if self.faults.strike(Call::Sign).is_some() {
             return Err(fault("sign"));
@@ -159,18 +173,6 @@ impl Host for Memory {
         let public = key.public(Some(&kid));
         self.keep_key(zone, &kid, Arc::new(key));
         Ok(NewKey { public, wrapped: b"wrapped".to_vec() })
-    }
-
-    async fn pause(&self, _millis: u32) {
-        let mut paused = false;
-        std::future::poll_fn(|_| {
-            if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    fn memory(&self) -> &writ_core::memory::Memory {
-        &self.remembered
     }
 
     fn record(&self, event: &Event) {

@@ -5,14 +5,15 @@
 
 use writ_core::event::Event;
 use writ_core::host::{
-    Batch, Commit, Expect, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
-    Write,
+    Batch, Commit, Expect, Host, Listing, NewKey, Outside, Page, Partition, Range, Record,
+    Unavailable, Write,
 };
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory;
 use writ_core::moment::Timestamp;
-use writ_core::session::{ENDED, HOP, OPENED, REVOKED, SPENT};
+use writ_core::refresh::REFRESH;
+use writ_core::session::{ACTIVE, ENDED, HOP, OPENED, REVOKED, SPENT};
 use writ_core::store::{Stored, refused};
 
 use crate::faults::Effect;
@@ -38,6 +39,10 @@ pub enum Bug {
     DropHop,
     /// Nobody looks whether the zone changed since it was read.
     IgnoreVersion,
+    /// Nobody looks whether the session was idle for too long.
+    IgnoreIdle,
+    /// A refresh counts on without looking whether its token is the last one.
+    RotateBlindly,
     /// A batch is applied although its time is over.
     IgnoreUntil,
 }
@@ -62,6 +67,8 @@ impl Bug {
             Self::IgnoreVersion => {
                 batch.expect.retain(|expect| !matches!(expect, Expect::Version { .. }));
             }
+            Self::IgnoreIdle => batch.expect.retain(|expect| expect.key() != ACTIVE),
+            Self::RotateBlindly => batch.expect.retain(|expect| !expect.key().starts_with(REFRESH)),
             Self::DropHop => batch.write.retain(|write| !write.key().starts_with(HOP)),
         }
     }
@@ -139,12 +146,52 @@ impl Planted<'_> {
     }
 }
 
-impl Host for Planted<'_> {
+impl Outside for Planted<'_> {
     async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable> {
         self.call("fetch").await?;
         self.host.fetch(request).await
     }
 
+    async fn publish(
+        &self,
+        zone: &str,
+        name: &str,
+        bytes: &[u8],
+        expires: Timestamp,
+    ) -> Result<(), Unavailable> {
+        self.call("publish").await?;
+        self.host.publish(zone, name, bytes, expires).await
+    }
+
+    async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        self.call("published").await?;
+        self.host.published(zone, name).await
+    }
+
+    async fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Unavailable> {
+        // It depends on nothing that another request could change: no step of its own.
+        self.host.verify(algorithm, key, message, signature).await
+    }
+
+    async fn pause(&self, millis: u32) {
+        match self.turns {
+            Some(_) => turn().await,
+            None => self.host.pause(millis).await,
+        }
+    }
+
+    fn memory(&self) -> &memory::Memory {
+        self.host.memory()
+    }
+}
+
+impl Host for Planted<'_> {
     async fn commit(&self, partition: &Partition, mut batch: Batch) -> Result<Commit, Unavailable> {
         self.turn().await;
         let fault = self.turns.and_then(|(turns, _)| turns.fault(true));
@@ -194,33 +241,6 @@ impl Host for Planted<'_> {
         self.host.list(zone, listing).await
     }
 
-    async fn publish(
-        &self,
-        zone: &str,
-        name: &str,
-        bytes: &[u8],
-        expires: Timestamp,
-    ) -> Result<(), Unavailable> {
-        self.call("publish").await?;
-        self.host.publish(zone, name, bytes, expires).await
-    }
-
-    async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
-        self.call("published").await?;
-        self.host.published(zone, name).await
-    }
-
-    async fn verify(
-        &self,
-        algorithm: Algorithm,
-        key: &PublicKey,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<bool, Unavailable> {
-        // It depends on nothing that another request could change: no step of its own.
-        self.host.verify(algorithm, key, message, signature).await
-    }
-
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         self.call("sign").await?;
         self.host.sign(zone, kid, message).await
@@ -229,17 +249,6 @@ impl Host for Planted<'_> {
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
         self.call("generate").await?;
         self.host.generate(zone, algorithm).await
-    }
-
-    async fn pause(&self, millis: u32) {
-        match self.turns {
-            Some(_) => turn().await,
-            None => self.host.pause(millis).await,
-        }
-    }
-
-    fn memory(&self) -> &memory::Memory {
-        self.host.memory()
     }
 
     fn record(&self, event: &Event) {

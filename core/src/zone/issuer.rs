@@ -295,4 +295,4 @@ const TOKEN_TYPES: [(&str, TokenType); 3] = [
 
 /// Shortest and longest `exp - iat` that may be accepted: two days and an hour, for Modal's tokens.
 /// A Kubernetes token of one year stays out whatever its row says.
-pub(super) const LIFETIME_SECS: RangeInclusive<i64> = 1..=limits::LIFETIME_SECS;
+pub(super) const LIFETIME_SECS: RangeInclusive<i64> = 1..=limits::ISSUER_TOKEN_SECS;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use writ_core::event::Event;
 use writ_core::host::{
-    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+    Batch, Commit, Host, Listing, NewKey, Outside, Page, Partition, Range, Record, Unavailable,
 };
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
@@ -57,25 +57,9 @@ impl Lambda {
     }
 }
 
-impl Host for Lambda {
+impl Outside for Lambda {
     async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable> {
         self.instance.fetcher.fetch(&request).await
-    }
-
-    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
-        self.instance.store.commit(partition, batch).await
-    }
-
-    async fn read(
-        &self,
-        partition: &Partition,
-        range: Range<'_>,
-    ) -> Result<Vec<Record>, Unavailable> {
-        self.instance.store.read(partition, range).await
-    }
-
-    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
-        self.instance.store.list(zone, listing).await
     }
 
     async fn publish(
@@ -105,20 +89,38 @@ impl Host for Lambda {
         Ok(crypto::verify(algorithm, key, message, signature))
     }
 
-    async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        self.instance.keys.sign(self, zone, kid, message).await
-    }
-
-    async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
-        self.instance.keys.generate(zone, algorithm)
-    }
-
     async fn pause(&self, millis: u32) {
         tokio::time::sleep(Duration::from_millis(millis.into())).await;
     }
 
     fn memory(&self) -> &Memory {
         &self.instance.memory
+    }
+}
+
+impl Host for Lambda {
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        self.instance.store.commit(partition, batch).await
+    }
+
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        self.instance.store.read(partition, range).await
+    }
+
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        self.instance.store.list(zone, listing).await
+    }
+
+    async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
+        self.instance.keys.sign(self, zone, kid, message).await
+    }
+
+    async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
+        self.instance.keys.generate(zone, algorithm)
     }
 
     fn record(&self, event: &Event) {

@@ -260,7 +260,7 @@ impl Store {
         Ok(Page { entries, next })
     }
 
-    /// Puts a copy of `bytes`, as [`writ_core::host::Host::publish`] says: all of its items at once.
+    /// Puts a copy of `bytes`, as [`writ_core::host::Outside::publish`] says: all of its items at once.
     /// One that is larger than a look-up gives back is not put.
     ///
     /// # Errors
@@ -296,7 +296,7 @@ impl Store {
         written.map(|_| ()).map_err(unavailable)
     }
 
-    /// The copy under `name`, as [`writ_core::host::Host::published`] says.
+    /// The copy under `name`, as [`writ_core::host::Outside::published`] says.
     ///
     /// # Errors
     ///

@@ -19,6 +19,7 @@ mod principals;
 mod remote;
 mod serve;
 mod sessions;
+mod verify;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -41,6 +42,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Disable(command) => principals::disable(&command),
         Command::Enable(command) => principals::enable(&command),
         Command::CutOff(command) => principals::cut_off(&command),
+        Command::Verify(command) => Ok(verify::run(&command)),
         Command::Operator { command: OperatorCommand::New(command) } => operator::new(&command),
         Command::Keys { command: KeysCommand::New(command) } => keys::new(&command),
         Command::Keys { command: KeysCommand::Rotate(command) } => keys::rotate(&command),
@@ -79,6 +81,7 @@ enum Command {
     Disable(principals::Disable),
     Enable(principals::Enable),
     CutOff(principals::CutOff),
+    Verify(verify::Verify),
     /// Manage the key that changes a deployment over HTTP
     Operator {
         #[command(subcommand)]

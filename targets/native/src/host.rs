@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use writ_core::event::Event;
 use writ_core::host::{
-    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+    Batch, Commit, Host, Listing, NewKey, Outside, Page, Partition, Range, Record, Unavailable,
 };
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory::Memory;
-use writ_core::moment::Timestamp;
 use writ_process::crypto::{KnownKeys, WrappingKey};
 use writ_process::fetch::Fetcher;
 use writ_process::keys::Keys;
@@ -84,11 +83,31 @@ impl Native {
     }
 }
 
-impl Host for Native {
+impl Outside for Native {
     async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable> {
         self.instance.fetcher.fetch(&request).await
     }
 
+    async fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Unavailable> {
+        Ok(self.instance.known.verify(algorithm, key, message, signature))
+    }
+
+    async fn pause(&self, millis: u32) {
+        tokio::time::sleep(Duration::from_millis(millis.into())).await;
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.instance.memory
+    }
+}
+
+impl Host for Native {
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
         self.instance.store.commit(partition, batch).await
     }
@@ -105,45 +124,12 @@ impl Host for Native {
         self.instance.store.list(zone, listing).await
     }
 
-    // One process: its memory is the nearest copy.
-    async fn publish(
-        &self,
-        _zone: &str,
-        _name: &str,
-        _bytes: &[u8],
-        _expires: Timestamp,
-    ) -> Result<(), Unavailable> {
-        Ok(())
-    }
-
-    async fn published(&self, _zone: &str, _name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
-        Ok(None)
-    }
-
-    async fn verify(
-        &self,
-        algorithm: Algorithm,
-        key: &PublicKey,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<bool, Unavailable> {
-        Ok(self.instance.known.verify(algorithm, key, message, signature))
-    }
-
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         self.instance.keys.sign(self, zone, kid, message).await
     }
 
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
         self.instance.keys.generate(zone, algorithm)
-    }
-
-    async fn pause(&self, millis: u32) {
-        tokio::time::sleep(Duration::from_millis(millis.into())).await;
-    }
-
-    fn memory(&self) -> &Memory {
-        &self.instance.memory
     }
 
     fn record(&self, event: &Event) {

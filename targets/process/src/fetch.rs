@@ -44,7 +44,7 @@ impl Default for Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches a document, as [`writ_core::host::Host::fetch`] says.
+    /// Fetches a document, as [`writ_core::host::Outside::fetch`] says.
     ///
     /// # Errors
     ///

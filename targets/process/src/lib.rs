@@ -9,3 +9,4 @@ pub mod keys;
 pub mod line;
 pub mod log;
 pub mod moment;
+pub mod resource;

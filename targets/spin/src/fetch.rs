@@ -12,7 +12,7 @@ use writ_core::http::{Inbound, Outbound};
 use writ_core::limits;
 use writ_core::place::{Place, place};
 
-/// Fetches a document, as [`writ_core::host::Host::fetch`] says. An instance has one request, so it
+/// Fetches a document, as [`writ_core::host::Outside::fetch`] says. An instance has one request, so it
 /// simply waits.
 ///
 /// # Errors

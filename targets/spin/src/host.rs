@@ -10,7 +10,7 @@ use spin_sdk::sqlite as database;
 use spin_sdk::wit::v2::redis as server;
 use writ_core::event::Event;
 use writ_core::host::{
-    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+    Batch, Commit, Host, Listing, NewKey, Outside, Page, Partition, Range, Record, Unavailable,
 };
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
@@ -65,46 +65,9 @@ impl Spin {
     }
 }
 
-impl Host for Spin {
+impl Outside for Spin {
     async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable> {
         fetch::fetch(&request)
-    }
-
-    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
-        in_time(|| match &self.store {
-            #[cfg(feature = "sqlite")]
-            Opened::Sqlite(connection) => {
-                let commit = sqlite::commit(connection, partition, &batch)?;
-                // Batch ids are random, so about one in sixty-four pays for all.
-                if commit == Commit::Done && batch.id.starts_with('A') {
-                    let _ = sqlite::sweep(connection, batch.now);
-                }
-                Ok(commit)
-            }
-            Opened::Redis(connection, durable) => {
-                redis::commit(connection, *durable, partition, &batch)
-            }
-        })
-    }
-
-    async fn read(
-        &self,
-        partition: &Partition,
-        range: Range<'_>,
-    ) -> Result<Vec<Record>, Unavailable> {
-        in_time(|| match &self.store {
-            #[cfg(feature = "sqlite")]
-            Opened::Sqlite(connection) => sqlite::read(connection, partition, range),
-            Opened::Redis(connection, _) => redis::read(connection, partition, range),
-        })
-    }
-
-    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
-        in_time(|| match &self.store {
-            #[cfg(feature = "sqlite")]
-            Opened::Sqlite(connection) => sqlite::list(connection, zone, listing),
-            Opened::Redis(connection, _) => redis::list(connection, zone, listing),
-        })
     }
 
     // A copy carries its own end, under its seal: Spin's key-value store has none.
@@ -145,6 +108,53 @@ impl Host for Spin {
         Ok(crypto::verify(algorithm, key, message, signature))
     }
 
+    async fn pause(&self, millis: u32) {
+        std::thread::sleep(Duration::from_millis(millis.into()));
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+impl Host for Spin {
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        in_time(|| match &self.store {
+            #[cfg(feature = "sqlite")]
+            Opened::Sqlite(connection) => {
+                let commit = sqlite::commit(connection, partition, &batch)?;
+                // Batch ids are random, so about one in sixty-four pays for all.
+                if commit == Commit::Done && batch.id.starts_with('A') {
+                    let _ = sqlite::sweep(connection, batch.now);
+                }
+                Ok(commit)
+            }
+            Opened::Redis(connection, durable) => {
+                redis::commit(connection, *durable, partition, &batch)
+            }
+        })
+    }
+
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        in_time(|| match &self.store {
+            #[cfg(feature = "sqlite")]
+            Opened::Sqlite(connection) => sqlite::read(connection, partition, range),
+            Opened::Redis(connection, _) => redis::read(connection, partition, range),
+        })
+    }
+
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        in_time(|| match &self.store {
+            #[cfg(feature = "sqlite")]
+            Opened::Sqlite(connection) => sqlite::list(connection, zone, listing),
+            Opened::Redis(connection, _) => redis::list(connection, zone, listing),
+        })
+    }
+
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let (algorithm, wrapped) = keys::wrapped(self, zone, kid).await?;
         self.wrapping.open(zone, kid, algorithm, &wrapped)?.sign(message)
@@ -152,14 +162,6 @@ impl Host for Spin {
 
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
         self.wrapping.generate(zone, algorithm)
-    }
-
-    async fn pause(&self, millis: u32) {
-        std::thread::sleep(Duration::from_millis(millis.into()));
-    }
-
-    fn memory(&self) -> &Memory {
-        &self.memory
     }
 
     fn record(&self, event: &Event) {

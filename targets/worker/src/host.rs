@@ -1,27 +1,25 @@
 //! What this platform lends the core.
 
-use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use serde::Serialize;
-use worker::{Delay, Env, KvStore};
+use worker::{Env, KvStore};
 use writ_core::deployment::{Deployment, WRAPPING_KEY};
 use writ_core::event::Event;
 use writ_core::host::{
-    Batch, Commit, Host, Listing, NewKey, Page, Partition, Range, Record, Unavailable,
+    Batch, Commit, Host, Listing, NewKey, Outside, Page, Partition, Range, Record, Unavailable,
 };
 use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::keys;
 use writ_core::memory::Memory;
 use writ_core::moment::Timestamp;
+use writ_isolate::crypto::{self, Wrapping};
+use writ_isolate::{fetch, moment, pause, within};
 
-use crate::crypto::{self, Wrapping};
+use crate::memory;
 use crate::objects::Objects;
 use crate::partition::MARGIN_SECS;
-use crate::{fetch, memory, moment};
 
 /// The host of one request.
 pub(crate) struct Edge {
@@ -72,25 +70,9 @@ impl Edge {
     }
 }
 
-impl Host for Edge {
+impl Outside for Edge {
     async fn fetch(&self, request: Outbound) -> Result<Inbound, Unavailable> {
         fetch::fetch(&request).await
-    }
-
-    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
-        self.objects.commit(partition, batch).await
-    }
-
-    async fn read(
-        &self,
-        partition: &Partition,
-        range: Range<'_>,
-    ) -> Result<Vec<Record>, Unavailable> {
-        self.objects.read(partition, range).await
-    }
-
-    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
-        self.objects.list(zone, listing).await
     }
 
     // A copy that is not written or not found costs a read of the origin, and is no fault: KV may
@@ -131,6 +113,32 @@ impl Host for Edge {
         crypto::verify(algorithm, key, message, signature).await
     }
 
+    async fn pause(&self, millis: u32) {
+        pause(millis).await;
+    }
+
+    fn memory(&self) -> &Memory {
+        memory::core()
+    }
+}
+
+impl Host for Edge {
+    async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
+        self.objects.commit(partition, batch).await
+    }
+
+    async fn read(
+        &self,
+        partition: &Partition,
+        range: Range<'_>,
+    ) -> Result<Vec<Record>, Unavailable> {
+        self.objects.read(partition, range).await
+    }
+
+    async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
+        self.objects.list(zone, listing).await
+    }
+
     async fn sign(&self, zone: &str, kid: &str, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let key = match crypto::kept(zone, kid) {
             Some(key) => key,
@@ -144,14 +152,6 @@ impl Host for Edge {
 
     async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
         self.wrapping()?.generate(zone, algorithm).await
-    }
-
-    async fn pause(&self, millis: u32) {
-        Delay::from(Duration::from_millis(millis.into())).await;
-    }
-
-    fn memory(&self) -> &Memory {
-        memory::core()
     }
 
     fn record(&self, event: &Event) {
@@ -169,15 +169,6 @@ struct Line<'a> {
     event: &'a Event,
     target: &'static str,
     latency_us: u64,
-}
-
-/// Waits for `future`, but not for longer than `millis`.
-pub(crate) async fn within<T>(millis: u32, future: impl Future<Output = T>) -> Option<T> {
-    let delay = Delay::from(Duration::from_millis(millis.into()));
-    match select(std::pin::pin!(future), std::pin::pin!(delay)).await {
-        Either::Left((value, _)) => Some(value),
-        Either::Right(_) => None,
-    }
 }
 
 fn copy(zone: &str, name: &str) -> String {

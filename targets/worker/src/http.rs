@@ -1,13 +1,13 @@
 //! Requests and answers, converted between the platform's form and the core's.
 
-use js_sys::{Array, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 use web_sys::{Headers, Response, ResponseInit};
 use worker::Env;
 use writ_core::{http, limits};
+use writ_isolate::http::{headers, render};
+use writ_isolate::{body, moment, within};
 
-use crate::host::{Edge, within};
-use crate::{body, moment};
+use crate::host::Edge;
 
 /// Answers a request.
 ///
@@ -32,7 +32,7 @@ pub(crate) async fn answer(request: &web_sys::Request, env: &Env) -> Result<Resp
         }
     };
     let request = convert(request, body);
-    render(writ_core::handle(&host, &host.deployment, moment, request).await)
+    render(&writ_core::handle(&host, &host.deployment, moment, request).await)
 }
 
 /// Asks the core whether it is ready, for the event that says so or why not.
@@ -52,27 +52,8 @@ fn convert(request: &web_sys::Request, body: Vec<u8>) -> http::Request {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (target, None),
     };
-    let mut headers = Vec::new();
-    for entry in request.headers().entries().into_iter().flatten() {
-        let entry: Array = entry.unchecked_into();
-        let text = |index| entry.get(index).as_string().unwrap_or_default();
-        let value = text(1);
-        let visible = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
-        headers.push((text(0), if visible { value } else { String::new() }));
-    }
+    let headers = headers(request);
     http::Request { method: request.method(), path: path.to_owned(), query, headers, body }
-}
-
-fn render(answer: http::Response) -> Result<Response, JsValue> {
-    let headers = Headers::new()?;
-    for (name, value) in &answer.headers {
-        headers.append(name, value)?;
-    }
-    let init = ResponseInit::new();
-    init.set_status(answer.status);
-    init.set_headers(&headers);
-    let body = (!answer.body.is_empty()).then(|| Uint8Array::from(answer.body.as_slice()));
-    Response::new_with_opt_js_u8_array_and_init(body.as_ref(), &init)
 }
 
 /// An answer of the target itself, where the core was not asked.

@@ -10,11 +10,12 @@ use js_sys::Array;
 use wasm_bindgen::JsValue;
 use worker::{DurableObject, Env, Error, Request, Response, State, durable_object};
 use writ_core::host::Listed;
+use writ_isolate::moment;
 
+use crate::objects;
 use crate::partition::MARGIN_SECS;
 use crate::sql::{Sql, Values, number, text};
 use crate::wire::{Asked, Entered, Found};
-use crate::{moment, objects};
 
 /// One part of a zone's index.
 #[durable_object(alarm)]

@@ -15,14 +15,10 @@ use worker::{Context, Env, Error, ScheduleContext, ScheduledEvent, event};
 
 use crate::host::Edge;
 
-mod body;
-mod crypto;
-mod fetch;
 mod host;
 mod http;
 mod index;
 mod memory;
-mod moment;
 mod objects;
 mod partition;
 mod sql;

@@ -11,8 +11,8 @@ use worker::{Env, Error, ObjectNamespace, Response};
 use writ_core::host::{Batch, Commit, Listing, Page, Partition, Range, Record, Unavailable};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
+use writ_isolate::{told, within};
 
-use crate::host::within;
 use crate::wire::{Batched, Found, Outcome, PARTS, Row, asked, bounds, name, page, part, record};
 
 /// The namespaces of the objects.
@@ -143,10 +143,4 @@ async fn send(
     let response: web_sys::Response = response.unchecked_into();
     let text = JsFuture::from(response.text()?).await?;
     Ok((response.status(), text.as_string().unwrap_or_default()))
-}
-
-/// The message of something thrown.
-pub(crate) fn told(thrown: &JsValue) -> String {
-    let message = js_sys::Reflect::get(thrown, &"message".into()).ok();
-    message.and_then(|message| message.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
 }

@@ -14,11 +14,11 @@ use worker::{DurableObject, Env, Error, Request, Response, State, durable_object
 use writ_core::host::{Record, Unavailable};
 use writ_core::limits;
 use writ_core::store::{Applied, Stored, apply, keys};
+use writ_isolate::moment;
 
-use crate::objects::Objects;
+use crate::objects::{self, Objects};
 use crate::sql::{Sql, Values, bytes, instant, number, text};
 use crate::wire::{self, Batched, Bounds, Outcome, Row, row};
-use crate::{moment, objects};
 
 /// A partition.
 #[durable_object(alarm)]

@@ -12,7 +12,7 @@ use writ_process::moment;
 use super::remote::{Remote, To};
 use super::{Failure, Format, ZoneArgument, open};
 
-mod look;
+pub(super) mod look;
 
 /// List sessions, the oldest first
 ///
@@ -195,7 +195,7 @@ fn text<'a>(document: &'a Value, name: &str) -> &'a str {
 }
 
 /// Writes what is coloured on a terminal alone. Where nobody reads it, nobody misses it.
-fn put(text: &str) {
+pub(super) fn put(text: &str) {
     use std::io::Write;
     let _ = writeln!(anstream::stdout().lock(), "{text}");
 }

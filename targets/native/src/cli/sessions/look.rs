@@ -8,10 +8,10 @@ use writ_core::moment::Timestamp;
 
 use super::{array, text};
 
-const STRONG: Style = Style::new().bold();
-const FAINT: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(in crate::cli) const STRONG: Style = Style::new().bold();
+pub(in crate::cli) const FAINT: Style = Style::new().dimmed();
+pub(in crate::cli) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(in crate::cli) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// One line a session.
 pub(super) fn list(sessions: &[Value], now: Timestamp) -> String {
@@ -168,7 +168,7 @@ fn remaining(session: &Value, now: Timestamp) -> Option<String> {
 }
 
 /// A span, in its largest whole unit.
-fn span(secs: i64) -> String {
+pub(in crate::cli) fn span(secs: i64) -> String {
     match secs {
         ..120 => format!("{secs} s"),
         120..7_200 => format!("{} min", secs.div_euclid(60)),
@@ -178,7 +178,7 @@ fn span(secs: i64) -> String {
 }
 
 /// An instant in UTC (RFC 3339), by the civil calendar with the year beginning in March.
-fn instant(secs: i64) -> String {
+pub(in crate::cli) fn instant(secs: i64) -> String {
     let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
     let shifted = days.saturating_add(719_468);
     let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
@@ -207,12 +207,12 @@ fn number(document: &Value, name: &str) -> Option<i64> {
     document.get(name).and_then(Value::as_i64)
 }
 
-fn paint(style: Style, text: &str) -> String {
+pub(in crate::cli) fn paint(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
 /// Without what could steer a terminal: some of it is the caller's.
-fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }
 

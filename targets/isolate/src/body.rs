@@ -10,7 +10,7 @@ use web_sys::{ReadableStream, ReadableStreamDefaultReader};
 /// # Errors
 ///
 /// The stream's.
-pub(crate) async fn read(stream: Option<ReadableStream>, most: usize) -> Result<Vec<u8>, JsValue> {
+pub async fn read(stream: Option<ReadableStream>, most: usize) -> Result<Vec<u8>, JsValue> {
     let mut body = Vec::new();
     let Some(stream) = stream else { return Ok(body) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();

@@ -12,16 +12,14 @@ use writ_core::http::{Inbound, Outbound};
 use writ_core::limits;
 use writ_core::place::place;
 
-use crate::body;
-use crate::host::within;
-use crate::objects::told;
+use crate::{body, told, within};
 
-/// Fetches a document, as [`writ_core::host::Host::fetch`] says.
+/// Fetches a document, as [`writ_core::host::Outside::fetch`] says.
 ///
 /// # Errors
 ///
 /// The URL is not one that may be asked, or the server did not answer in time.
-pub(crate) async fn fetch(request: &Outbound) -> Result<Inbound, Unavailable> {
+pub async fn fetch(request: &Outbound) -> Result<Inbound, Unavailable> {
     let failed = |reason: &str| Unavailable(format!("fetching `{}`: {reason}", request.url));
     place(&request.url, request.loopback).map_err(failed)?;
     let abort = AbortController::new().map_err(|error| failed(&told(&error)))?;

@@ -7,12 +7,12 @@ use crate::crypto;
 
 /// Milliseconds since 1970. On the platform the clock stands still while a request computes, and
 /// goes on when it has waited for something.
-pub(crate) fn millis() -> f64 {
+pub fn millis() -> f64 {
     js_sys::Date::now()
 }
 
 /// Seconds since 1970.
-pub(crate) fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970 are far from the edge")]
     Timestamp((millis() / 1_000.0).floor() as i64)
 }
@@ -22,7 +22,7 @@ pub(crate) fn now() -> Timestamp {
 /// # Errors
 ///
 /// The platform gave no random bytes. Then there must be no answer: ids would be guessable.
-pub(crate) fn draw() -> Result<Moment, Unavailable> {
+pub fn draw() -> Result<Moment, Unavailable> {
     let mut entropy = [0; 32];
     crypto::random(&mut entropy)?;
     Ok(Moment { now: now(), entropy })

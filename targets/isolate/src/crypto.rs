@@ -19,14 +19,14 @@ use writ_core::host::{NewKey, Unavailable};
 use writ_core::jwk::{Algorithm, Material, PublicKey};
 use writ_core::sealed;
 
-use crate::objects::told;
+use crate::told;
 
 /// Whether `signature` is `key`'s over `message`.
 ///
 /// # Errors
 ///
 /// The platform failed: it says nothing about the signature.
-pub(crate) async fn verify(
+pub async fn verify(
     algorithm: Algorithm,
     key: &PublicKey,
     message: &[u8],
@@ -56,7 +56,7 @@ pub(crate) async fn verify(
 
 /// A private key of a zone in this isolate. It cannot be exported again.
 #[derive(Clone)]
-pub(crate) struct PrivateKey {
+pub struct PrivateKey {
     algorithm: Algorithm,
     key: CryptoKey,
 }
@@ -67,7 +67,7 @@ impl PrivateKey {
     /// # Errors
     ///
     /// The platform could not sign.
-    pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
+    pub async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let (parameters, message) = (parameters(self.algorithm), message.into());
         let signed = subtle()?.sign_with_object_and_js_u8_array(&parameters, &self.key, &message);
         let signature = finish(signed).await.map_err(|error| fault("signing", &error))?;
@@ -76,12 +76,12 @@ impl PrivateKey {
 }
 
 /// The private key of this id, where this isolate has unwrapped it. A key of an id never changes.
-pub(crate) fn kept(zone: &str, kid: &str) -> Option<PrivateKey> {
+pub fn kept(zone: &str, kid: &str) -> Option<PrivateKey> {
     PRIVATE.with_borrow(|keys| keys.get(&(zone.to_owned(), kid.to_owned())).cloned())
 }
 
 /// What private keys are sealed with ([`writ_core::sealed`]).
-pub(crate) struct Wrapping([u8; sealed::KEY_BYTES]);
+pub struct Wrapping([u8; sealed::KEY_BYTES]);
 
 impl Wrapping {
     /// Reads the wrapping key: base64url of 32 bytes.
@@ -89,14 +89,14 @@ impl Wrapping {
     /// # Errors
     ///
     /// It is something else.
-    pub(crate) fn new(text: &str) -> Result<Self, Unavailable> {
+    pub fn new(text: &str) -> Result<Self, Unavailable> {
         let bytes = from_base64url(text.trim()).and_then(|key| key.try_into().ok());
         let malformed = || format!("`{WRAPPING_KEY}` is not 32 bytes in base64url without padding");
         bytes.map(Self).ok_or_else(|| Unavailable(malformed()))
     }
 
     /// What published copies are sealed with.
-    pub(crate) fn copies(&self) -> CopyKey {
+    pub fn copies(&self) -> CopyKey {
         CopyKey::new(&self.0)
     }
 
@@ -106,11 +106,7 @@ impl Wrapping {
     /// # Errors
     ///
     /// The platform makes no such key, or cannot wrap it.
-    pub(crate) async fn generate(
-        &self,
-        zone: &str,
-        algorithm: Algorithm,
-    ) -> Result<NewKey, Unavailable> {
+    pub async fn generate(&self, zone: &str, algorithm: Algorithm) -> Result<NewKey, Unavailable> {
         let failed = |error: JsValue| fault("making a key", &error);
         let subtle = subtle()?;
         let made =
@@ -137,7 +133,7 @@ impl Wrapping {
     /// # Errors
     ///
     /// It does not open: another wrapping key, another record's key, or a changed byte.
-    pub(crate) async fn open(
+    pub async fn open(
         &self,
         zone: &str,
         kid: &str,
@@ -179,7 +175,7 @@ impl Wrapping {
 /// # Errors
 ///
 /// There is none.
-pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Unavailable> {
+pub fn random(bytes: &mut [u8]) -> Result<(), Unavailable> {
     let filled = crypto()?.get_random_values_with_u8_array(bytes);
     filled.map(drop).map_err(|error| fault("drawing random bytes", &error))
 }
