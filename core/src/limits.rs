@@ -111,9 +111,9 @@ pub const STATUS_PAGES_CUT_OFF: usize = 5;
 pub const STATUS_CUT_PAGES: usize = 20;
 /// Seconds after a cut-off by which everything that was decided before it is recorded and listed.
 pub const STATUS_SETTLE_SECS: i64 = 60;
-/// Seconds after an emergency rotation for which every token has to be asked about: published clients keep a
-/// key set for 300 s.
-pub const STATUS_EMERGENCY_SECS: i64 = 360;
+/// Seconds after an emergency's key began to sign for which every token has to be asked about: published
+/// clients keep a key set for 300 s, instances follow within 5 s, and the key begins 30 s before the emergency.
+pub const STATUS_EMERGENCY_SECS: i64 = 390;
 /// Longest life of an issuer's token that can be accepted, in seconds.
 pub const ISSUER_TOKEN_SECS: i64 = 176_400;
 /// Milliseconds between two looks at what another request of the instance is fetching.
