@@ -5,7 +5,7 @@ use aws::{Aws, Fault};
 use contract::{NOW, Strong, batch, record, session};
 use serde_json::Value;
 use writ_core::host::{
-    Batch, Commit, Entry, Expect, Host as _, Kind, Listing, Page, Partition, Range, Record,
+    Batch, Commit, Entry, Expect, Kind, Listing, Outside as _, Page, Partition, Range, Record,
     Unavailable, Write,
 };
 use writ_core::jwk::Algorithm;
