@@ -30,8 +30,9 @@ pub struct Ask {
     pub client: Option<ClientProof>,
     /// The `client_id` parameter, where it is no part of a proof.
     pub client_id: Option<String>,
-    /// The one target: `resource` (RFC 8707), or `audience` (RFC 8693 §2.1), or both where equal.
-    pub target: String,
+    /// The one target: `resource` (RFC 8707), or `audience` (RFC 8693 §2.1), or both where equal. `None`
+    /// for a refresh token alone, which has its own.
+    pub target: Option<String>,
     /// The scopes asked for. `None` where the parameter is absent, and the resource's defaults count.
     pub scopes: Option<BTreeSet<String>>,
     /// The task claimed, by name.
@@ -42,7 +43,7 @@ pub struct Ask {
     pub dpop: Option<Secret>,
 }
 
-/// The grants (RFC 6749 §4.4, RFC 8693 §2.1, RFC 7523 §2.1).
+/// The grants (RFC 6749 §4.4 and §6, RFC 8693 §2.1, RFC 7523 §2.1).
 #[derive(Debug)]
 pub enum GrantType {
     /// `client_credentials`
@@ -61,6 +62,11 @@ pub enum GrantType {
         /// The assertion.
         assertion: Secret,
     },
+    /// `refresh_token`
+    RefreshToken {
+        /// The refresh token.
+        token: Secret,
+    },
 }
 
 impl GrantType {
@@ -71,6 +77,7 @@ impl GrantType {
             Self::ClientCredentials => "client_credentials",
             Self::TokenExchange { .. } => "urn:ietf:params:oauth:grant-type:token-exchange",
             Self::JwtBearer { .. } => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            Self::RefreshToken { .. } => "refresh_token",
         }
     }
 }
@@ -129,6 +136,10 @@ impl Ask {
         let grant = grant(form)?;
         let client = client_proof(request, form)?;
         let client_id = name(form, "client_id")?;
+        let target = match &grant {
+            GrantType::RefreshToken { .. } if !is_targeted(form) => None,
+            _ => Some(target(form)?),
+        };
         Ok(Self {
             grant,
             client,
@@ -136,7 +147,7 @@ impl Ask {
             scopes: scopes(form)?,
             task: name(form, "task")?,
             task_id: name(form, "task_id")?,
-            target: target(form)?,
+            target,
             dpop: dpop(request)?,
         })
     }
@@ -145,9 +156,12 @@ impl Ask {
 fn grant(form: &Form) -> Result<GrantType, Refusal> {
     let grant_type = form.required("grant_type")?;
     let foreign: &[&str] = match grant_type {
-        "client_credentials" => &["subject_token", "actor_token", "assertion"],
-        "urn:ietf:params:oauth:grant-type:token-exchange" => &["assertion"],
-        "urn:ietf:params:oauth:grant-type:jwt-bearer" => &["subject_token", "actor_token"],
+        "client_credentials" => &["subject_token", "actor_token", "assertion", "refresh_token"],
+        "urn:ietf:params:oauth:grant-type:token-exchange" => &["assertion", "refresh_token"],
+        "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+            &["subject_token", "actor_token", "refresh_token"]
+        }
+        "refresh_token" => &["subject_token", "actor_token", "assertion"],
         _ => &[],
     };
     if let Some(name) = foreign.iter().find(|name| form.text(name).is_some()) {
@@ -159,6 +173,9 @@ fn grant(form: &Form) -> Result<GrantType, Refusal> {
         "urn:ietf:params:oauth:grant-type:token-exchange" => exchange(form)?,
         "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
             GrantType::JwtBearer { assertion: Secret::new(form.required("assertion")?) }
+        }
+        "refresh_token" => {
+            GrantType::RefreshToken { token: Secret::new(form.required("refresh_token")?) }
         }
         other => {
             return Err(Refusal::request(Reason::GrantTypeUnsupported, printable_word(other)));
@@ -317,6 +334,10 @@ fn basic(header: &str) -> Result<ClientProof, Refusal> {
         readings.push((decoded_id, Secret::new(decoded_secret)));
     }
     Ok(ClientProof::Basic(readings))
+}
+
+fn is_targeted(form: &Form) -> bool {
+    form.all("resource").chain(form.all("audience")).next().is_some()
 }
 
 /// One target (design §6): `audience` equal to `resource` is one.

@@ -29,6 +29,10 @@ pub struct Bundle {
     pub token_secs: i64,
     /// Longest life of a session in seconds.
     pub session_secs: i64,
+    /// After so many seconds without a hop a session is over; `None` where there is no such limit. Left
+    /// out then, so that bundles without it keep their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_secs: Option<i64>,
     /// How long the record of a hop or a denial is kept, in seconds; never less than its session.
     pub record_secs: i64,
     /// Plain `http` to loopback is allowed for the issuer URL and for key sets. Only ever true
@@ -221,6 +225,10 @@ pub struct Application {
     pub dpop: bool,
     /// Tags, complete: defaults are filled in.
     pub tags: BTreeMap<String, String>,
+    /// Life of an unused refresh token in seconds; `None` where it is given none. Left out then, so that
+    /// bundles without it keep their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_secs: Option<i64>,
 }
 
 /// One way in which an application proves itself.

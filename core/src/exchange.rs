@@ -16,10 +16,12 @@ use crate::host::{Host, Unavailable};
 use crate::identity::{self, Identity};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
+use crate::own;
 use crate::parties::{self, Parties, Proofs};
 use crate::policy::{self, Denied, Told};
+use crate::refresh;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
-use crate::session::{self, Entered};
+use crate::session::{self, Entered, denial};
 use crate::task;
 use crate::token;
 
@@ -36,6 +38,8 @@ pub struct Issued {
     pub expires_in: i64,
     /// The scopes granted.
     pub scope: Option<String>,
+    /// The refresh token, where one is given.
+    pub refresh_token: Option<String>,
 }
 
 /// Why nothing was issued, and what the caller may read of it.
@@ -89,7 +93,7 @@ pub async fn exchange<H: Host>(
     let outcome = outcome.and_then(|issued| issued.ok_or_else(|| overtaken().into()));
     if let Err(Stopped { failure: Failure::Refused(refusal), policies }) = &outcome {
         event.refuse(refusal, policies);
-        event.unrecorded = !session::deny(host, zone, &session, event, moment).await;
+        event.unrecorded = !denial::deny(host, zone, &session, event, moment).await;
     }
     outcome
 }
@@ -119,6 +123,12 @@ async fn verify<H: Host>(
         GrantType::ClientCredentials => (Slot::Client, None, None),
         GrantType::JwtBearer { assertion } => {
             (Slot::Assertion, Some(verify(Slot::Assertion, None, assertion).await?), None)
+        }
+        GrantType::RefreshToken { token } => {
+            let token = identity::parse(Slot::Refresh, token)?;
+            let shown =
+                own::verify(host, zone, Slot::Refresh, None, token, jkt, moment.now).await?;
+            (Slot::Refresh, Some(shown), None)
         }
         GrantType::TokenExchange { subject, actor, .. } => {
             let shown = Some(subject.token_type);
@@ -192,25 +202,41 @@ async fn issue<H: Host>(
     let permitted = policy::decide(zone, &grant, told, moment.now)?;
     let claims = token::mint(zone, &grant, moment.now);
     let token = token::sign(host, zone, &claims).await?;
-    if token.len() > limits::TOKEN_BYTES {
+    let root = parties.own().unwrap_or(&claims);
+    let mut refresh_token = refresh::sign(host, zone, &grant, root, moment.now, moment.now).await?;
+    if [Some(&*token), refresh_token.as_deref()].into_iter().flatten().any(is_too_long) {
         return Err(Refusal::request(Reason::PathTooLong, "the token would be too long").into());
     }
     event.allow(&grant, permitted.policies, &token);
     let envelope = standing.envelope.as_ref();
-    if session::extend(host, zone, &grant, envelope, event, moment).await? == Entered::Overtaken {
-        event.withdraw();
-        return Ok(None);
+    match session::extend(host, zone, &grant, envelope, event, moment).await? {
+        Entered::Recorded => {}
+        Entered::Overtaken => {
+            event.withdraw();
+            return Ok(None);
+        }
+        Entered::Superseded => {
+            refresh_token =
+                refresh::again(host, zone, &grant, root, envelope, event, moment).await?;
+        }
     }
     Ok(Some(Issued {
         token,
         issued_token_type: match &ask.grant {
             GrantType::TokenExchange { requested, .. } => Some(*requested),
-            GrantType::ClientCredentials | GrantType::JwtBearer { .. } => None,
+            GrantType::ClientCredentials
+            | GrantType::JwtBearer { .. }
+            | GrantType::RefreshToken { .. } => None,
         },
         token_type: claims.token_type(),
         expires_in: grant.expires.since(moment.now),
         scope: claims.scope,
+        refresh_token,
     }))
+}
+
+fn is_too_long(token: &str) -> bool {
+    token.len() > limits::TOKEN_BYTES
 }
 
 /// Where a denial is recorded that comes before the session is known.
@@ -218,7 +244,7 @@ fn denial_session(zone: &Active, presenter: &str, proofs: &Proofs, moment: &Mome
     let subject = proofs.subject.as_ref();
     let own = subject.and_then(Identity::own).map(|own| own.sid.clone());
     let claim = || subject?.external()?.single_use.clone();
-    own.or_else(claim).unwrap_or_else(|| session::denials(zone, presenter, moment.now))
+    own.or_else(claim).unwrap_or_else(|| denial::denials(zone, presenter, moment.now))
 }
 
 impl Event {

@@ -17,6 +17,7 @@ use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::own::{OwnToken, Step, TokenTask};
 use crate::parties::{Claim, Parties};
+use crate::refresh::{self, Family};
 use crate::refusal::{Reason, Refusal, Slot};
 use crate::status::Status;
 use crate::task::{self, Envelope};
@@ -28,6 +29,17 @@ pub struct Standing {
     pub envelope: Option<Envelope>,
     /// When it ends, where it is open and its end follows from nothing that was shown.
     pub ends: Option<Timestamp>,
+    /// Its idle limit, where it has one.
+    pub idle: Option<Idle>,
+}
+
+/// A session's idle limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// After so many seconds without a hop the session is over.
+    pub secs: i64,
+    /// Whether the session is open, so that the hop may come too late.
+    pub runs: bool,
 }
 
 /// What is to be decided, and then issued.
@@ -60,6 +72,10 @@ pub struct Grant {
     /// The key that the token is bound to: whatever was shown that is bound is bound to it too, so that
     /// nothing bound is ever exchanged for what is not (X10).
     pub key: Option<Proven>,
+    /// The session's idle limit, where it has one.
+    pub idle: Option<Idle>,
+    /// The refresh token that goes with it, where one does.
+    pub family: Option<Family>,
 }
 
 /// What a token is for.
@@ -135,11 +151,16 @@ impl Grant {
         let expires = expires(zone, &target, parties, &session, moment.now)?;
         let spends =
             parties.claims().into_iter().filter(|claim| claim.name != session.id).collect();
+        let path = path(zone, parties, &target, &scopes, &session.id, moment)?;
+        let hop = path.last().map(|step| step.jti.as_str()).unwrap_or_default();
+        let family = refresh::family(zone, parties, &session, expires, hop, moment.now)?;
         Ok(Self {
             subject: parties.subject.clone(),
             presenter: parties.presenter.clone(),
             actors: parties.actors.clone(),
-            path: path(zone, parties, &target, &scopes, &session.id, moment)?,
+            path,
+            idle: standing.idle,
+            family,
             device: device(parties),
             user_tags: user_tags(zone, parties),
             key: parties.key.clone(),
@@ -186,20 +207,31 @@ impl Grant {
 /// What is asked for. A session token stands for a proof: a token for a resource never becomes one,
 /// or it would leave its own scopes behind (X01).
 fn target(zone: &Active, ask: &Ask, parties: &Parties) -> Result<Target, Refusal> {
-    if ask.target == parties.presenter {
+    let refuse = |reason, detail: String| Refusal::request(reason, detail);
+    let shown = parties.own().filter(|own| own.refresh.is_some());
+    let first = shown.and_then(|own| own.path.last()).map(|step| &step.aud);
+    if let (Some(first), Some(asked)) = (first, &ask.target)
+        && first != asked
+    {
+        return Err(refuse(Reason::TargetUnknown, format!("the refresh token is for `{first}`")));
+    }
+    let asked = first
+        .or(ask.target.as_ref())
+        .ok_or_else(|| refuse(Reason::TargetMissing, "no target".to_owned()))?;
+    if *asked == parties.presenter {
         return match parties.own() {
             Some(own) if own.aud != parties.presenter => {
                 let detail = format!("the subject token is for `{}`", own.aud);
-                Err(Refusal::request(Reason::SessionTokenRefused, detail))
+                Err(refuse(Reason::SessionTokenRefused, detail))
             }
-            _ => Ok(Target::Itself(ask.target.clone())),
+            _ => Ok(Target::Itself(asked.clone())),
         };
     }
-    if zone.bundle.resources.contains_key(&ask.target) {
-        return Ok(Target::Resource(ask.target.clone()));
+    if zone.bundle.resources.contains_key(asked) {
+        return Ok(Target::Resource(asked.clone()));
     }
-    let target = crate::form::printable(&ask.target);
-    Err(Refusal::request(Reason::TargetUnknown, format!("`{target}`")))
+    let target = crate::form::printable(asked);
+    Err(refuse(Reason::TargetUnknown, format!("`{target}`")))
 }
 
 /// The scopes asked for, or the resource's defaults; never beyond what any hop of the path had at
@@ -275,45 +307,32 @@ fn session(
     moment: &Moment,
 ) -> Session {
     let longest = moment.now.plus(zone.bundle.session_secs);
-    let zone_name = zone.bundle.zone.as_bytes();
-    let task_id = task::id(ask, parties).ok().flatten();
-    let named = |domain: &str, parts: &[&[u8]]| base64url(&tagged_hash(domain, parts));
-    let platform = parties.client.as_ref().and_then(Client::platform);
-    let root = parties.subject_token.as_ref().or(platform);
+    let root = root(parties);
     // The status needs an instant that every hop of the session agrees upon; mostly that is its end.
     let mut last = None;
-    let (id, entry, ends) = match (parties.own(), root) {
-        (Some(own), _) => (own.sid.clone(), Entry::Extend, own.exp),
-        (None, Some(root)) => {
-            let single_use = root.external().and_then(|external| external.single_use.clone());
-            match (single_use, task_id) {
-                (Some(claim), _) => (claim, Entry::Open, root.expires.min(longest)),
-                (None, Some(task_id)) => {
-                    let who = [zone_name, root.proof.as_slice(), parties.presenter.as_bytes()];
-                    let parts = [&who[..], &task::parts(task, &task_id)].concat();
-                    // Counted from the proof's birth, so that whoever opens it and whoever joins
-                    // it agree on its end without reading it.
-                    let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
-                    let ends = ends.unwrap_or(longest).min(root.expires);
-                    // Bundles may differ about the longest session, and none about the proof.
-                    last = Some(root.expires);
-                    (named("proof-session", &parts), Entry::Join, ends)
-                }
-                (None, None) => (moment.id("session"), Entry::Open, root.expires.min(longest)),
-            }
+    let (id, entry, ends) = match (parties.own(), joinable(zone, ask, parties, task), root) {
+        (Some(own), _, _) => (own.sid.clone(), Entry::Extend, own.ends()),
+        (None, Some(id), Some(root)) => {
+            // Counted from the proof's birth, so that whoever opens it and whoever joins it agree on
+            // its end without reading it.
+            let ends = born(root).map(|born| born.plus(zone.bundle.session_secs));
+            // Bundles may differ about the longest session, and none about the proof.
+            last = Some(root.expires);
+            (id, Entry::Join, ends.unwrap_or(longest).min(root.expires))
         }
-        (None, None) => match (task_id, parties.claims().into_iter().next()) {
-            (Some(task_id), _) => {
-                let id = task::session(zone, &parties.presenter, task, &task_id);
-                // Who begins the session sets its end, and who joins it has read that.
-                match standing.ends {
-                    Some(ends) => (id, Entry::Join, ends),
-                    None => (id, Entry::Begin, longest),
-                }
-            }
-            (None, Some(claim)) => (claim.name, Entry::Open, longest),
-            (None, None) => (moment.id("session"), Entry::Open, longest),
+        (None, Some(id), None) => match standing.ends {
+            // Who begins the session sets its end, and who joins it has read that.
+            Some(ends) => (id, Entry::Join, ends),
+            None => (id, Entry::Begin, longest),
         },
+        (None, None, root) => {
+            let claim = match root {
+                Some(root) => root.external().and_then(|external| external.single_use.clone()),
+                None => parties.claims().into_iter().next().map(|claim| claim.name),
+            };
+            let ends = root.map_or(longest, |root| root.expires.min(longest));
+            (claim.unwrap_or_else(|| moment.id("session")), Entry::Open, ends)
+        }
     };
     let tokens = [parties.subject_token.as_ref(), parties.actor_token.as_ref()];
     let relies_on = tokens
@@ -329,6 +348,33 @@ fn session(
         None => Status::new(&zone.bundle, &id, last.unwrap_or(ends)),
     };
     Session { id, entry, status, ends, proof_expires, slot: parties.root_slot, relies_on }
+}
+
+/// The external token that a session rests on, where it rests on one.
+fn root(parties: &Parties) -> Option<&Identity> {
+    let platform = parties.client.as_ref().and_then(Client::platform);
+    parties.subject_token.as_ref().or(platform)
+}
+
+/// The session that a reusable proof joins by its task's id, or a secret or key by the id alone.
+#[must_use]
+pub fn joinable(
+    zone: &Active,
+    ask: &Ask,
+    parties: &Parties,
+    task: Option<&TokenTask>,
+) -> Option<String> {
+    let task_id = task::id(ask, parties).ok().flatten()?;
+    let Some(root) = root(parties) else {
+        return Some(task::session(zone, &parties.presenter, task, &task_id));
+    };
+    if root.external()?.single_use.is_some() {
+        return None;
+    }
+    let zone_name = zone.bundle.zone.as_bytes();
+    let who = [zone_name, root.proof.as_slice(), parties.presenter.as_bytes()];
+    let parts = [&who[..], &task::parts(task, &task_id)].concat();
+    Some(base64url(&tagged_hash("proof-session", &parts)))
 }
 
 /// When an external token was issued.

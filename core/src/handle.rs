@@ -236,7 +236,7 @@ async fn token<H: Host>(
     let form = read_form(request)?;
     let ask = Ask::parse(request, &form)?;
     event.grant_type = Some(ask.grant.name());
-    event.resource = Some(crate::form::printable(&ask.target));
+    event.resource = ask.target.as_deref().map(crate::form::printable);
     exchange::exchange(host, zone, &ask, moment, event).await
 }
 
@@ -281,6 +281,8 @@ fn success(issued: &Issued) -> Response {
         #[serde(skip_serializing_if = "Option::is_none")]
         issued_token_type: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<&'a str>,
         token_type: &'static str,
     }
@@ -288,6 +290,7 @@ fn success(issued: &Issued) -> Response {
         access_token: &issued.token,
         expires_in: issued.expires_in,
         issued_token_type: issued.issued_token_type.map(|token_type| token_type.urn()),
+        refresh_token: issued.refresh_token.as_deref(),
         scope: issued.scope.as_deref(),
         token_type: issued.token_type,
     };

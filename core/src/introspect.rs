@@ -99,7 +99,7 @@ fn active(own: &OwnToken) -> Result<Value, Unavailable> {
         return Err(Unavailable("a token's claims are no object".to_owned()));
     };
     // Where others look up what this answer says.
-    for name in ["path", "seq", "status"] {
+    for name in ["path", "seq", "status", "idle"] {
         claims.remove(name);
     }
     let mut document = Map::new();

@@ -10,7 +10,7 @@ pub const TOKEN_BYTES: usize = 16 * 1024;
 pub const JSON_DEPTH: usize = 32;
 /// Members and elements of one JSON document from outside, all levels together.
 pub const JSON_NODES: usize = 2_048;
-/// Fields of a form: the token endpoint knows sixteen.
+/// Fields of a form: the token endpoint knows seventeen.
 pub const FORM_FIELDS: usize = 64;
 /// Bytes of a `kid`: an opaque look-up string.
 pub const KID_BYTES: usize = 256;
@@ -155,6 +155,14 @@ pub const ENVELOPE: usize = 64;
 pub const TOKEN_SECS: std::ops::RangeInclusive<i64> = 10..=86_400;
 /// Shortest and longest life of a session, in seconds.
 pub const SESSION_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
+/// Shortest and longest time without a hop after which a session is over, in seconds: longer than a
+/// decision may take, which is [`SNAPSHOT_STALE_SECS`].
+pub const IDLE_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
+/// Shortest and longest life of an unused refresh token, in seconds: longer than the grace beneath.
+pub const REFRESH_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
+/// Seconds after a refresh for which the token that was shown gets the same successor once more: as long
+/// as a client waits for an answer before it asks again.
+pub const REFRESH_GRACE_SECS: i64 = 30;
 /// Shortest RSA modulus accepted, in bits (NIST SP 800-131A).
 pub const RSA_BITS: usize = 2048;
 /// Longest RSA modulus accepted, in bits: beyond it a verification is a denial of service.

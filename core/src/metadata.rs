@@ -14,16 +14,20 @@ use crate::moment::Timestamp;
 pub fn document(zone: &Active) -> Value {
     let issuer = &zone.bundle.issuer;
     let algorithms: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    let mut grants = vec![
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    ];
+    if zone.bundle.applications.values().any(|application| application.refresh_secs.is_some()) {
+        grants.push("refresh_token");
+    }
     json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}{TOKEN}"),
         "jwks_uri": format!("{issuer}{JWKS}"),
         "response_types_supported": ["none"],
-        "grant_types_supported": [
-            "client_credentials",
-            "urn:ietf:params:oauth:grant-type:token-exchange",
-            "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        ],
+        "grant_types_supported": grants,
         "token_endpoint_auth_methods_supported": [
             "client_secret_basic",
             "client_secret_post",

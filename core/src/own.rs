@@ -20,6 +20,9 @@ use crate::status::Status;
 /// The header's `typ` (RFC 9068 §2.1).
 pub const TYP: &str = "at+jwt";
 
+/// The header's `typ` of a refresh token: it passes nowhere else.
+pub const REFRESH_TYP: &str = "rt+jwt";
+
 /// The claims of a token (design §6).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +67,23 @@ pub struct OwnToken {
     pub seq: u64,
     /// Where verifiers look up whether its session is over.
     pub status: Status,
+    /// After so many seconds without a hop its session is over; absent where it has no such limit. It
+    /// is the session's for good, whatever a later bundle says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<i64>,
+    /// Which one of its hop's refresh tokens it is; absent in access tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Generation>,
+}
+
+/// Which one of a root hop's refresh tokens a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// Its number; the first is 1.
+    pub number: u64,
+    /// When the session ends: what is refreshed may outlive the refresh token, and not this.
+    pub ends: Timestamp,
 }
 
 /// An actor, and the one that acted before it.
@@ -156,6 +176,12 @@ pub struct Step {
 }
 
 impl OwnToken {
+    /// When everything is over that can come of it.
+    #[must_use]
+    pub fn ends(&self) -> Timestamp {
+        self.refresh.map_or(self.exp, |refresh| refresh.ends)
+    }
+
     /// The subject.
     #[must_use]
     pub fn subject(&self) -> Principal {
@@ -224,7 +250,7 @@ pub async fn verify<H: Host>(
     }
     Ok(Identity {
         principal: own.subject(),
-        expires: own.exp,
+        expires: own.ends(),
         proof,
         source: Source::Own(Box::new(own)),
     })
@@ -263,11 +289,16 @@ async fn signed<H: Host>(
     if token.issuer() != Some(&zone.bundle.issuer) {
         return Err(refuse(Reason::IssuerUnknown, "its `iss` is another").into());
     }
-    if !matches!(slot, Slot::Subject | Slot::Actor) {
-        return Err(refuse(Reason::TypeWrong, "an access token is no assertion").into());
-    }
-    if token.typ != TYP || !matches!(shown, Some(TokenType::AccessToken | TokenType::Jwt)) {
-        return Err(refuse(Reason::TypeWrong, "it is not shown as an access token").into());
+    let refreshes = slot == Slot::Refresh;
+    let fits = match slot {
+        Slot::Refresh => token.typ == REFRESH_TYP,
+        Slot::Subject | Slot::Actor => {
+            token.typ == TYP && matches!(shown, Some(TokenType::AccessToken | TokenType::Jwt))
+        }
+        Slot::Request | Slot::Client | Slot::Assertion | Slot::Dpop => false,
+    };
+    if !fits {
+        return Err(refuse(Reason::TypeWrong, "it is not shown as what it is").into());
     }
     let kid = token.kid.clone().unwrap_or_default();
     let key = zone.snapshot.keys.get(&kid).filter(|key| key.verifies(now));
@@ -282,7 +313,11 @@ async fn signed<H: Host>(
         Verdict::Forged => return Err(refuse(Reason::SignatureWrong, "").into()),
         Verdict::Malformed(what) => return Err(refuse(Reason::TimeMalformed, &what).into()),
     };
-    Ok(claims.read().map_err(|what| refuse(Reason::TokenMalformed, &what))?)
+    let own: OwnToken = claims.read().map_err(|what| refuse(Reason::TokenMalformed, &what))?;
+    if own.refresh.is_some() != refreshes {
+        return Err(refuse(Reason::TypeWrong, "its claims are another type's").into());
+    }
+    Ok(own)
 }
 
 fn refuse(slot: Slot, reason: Reason, detail: &str) -> Refusal {
@@ -310,7 +345,7 @@ pub async fn read<H: Host>(
     live(host, zone, slot, Some(TokenType::AccessToken), parsed, now).await
 }
 
-/// The claims of a token of ours that is to be revoked. What may heal is no obstacle: a rule that a
+/// The claims of a token of ours that is to be revoked, of whichever type. What may heal is no obstacle: a rule that a
 /// rollback brings back, an application that is enabled again. Nor is the end of its life on a clock
 /// that is ahead of others'.
 ///
@@ -323,12 +358,12 @@ pub async fn revocable<H: Host>(
     token: &Secret,
     now: Timestamp,
 ) -> Result<OwnToken, Failure> {
-    let slot = Slot::Subject;
-    let parsed = identity::parse(slot, token)?;
+    let parsed = identity::parse(Slot::Subject, token)?;
+    let slot = if parsed.typ == REFRESH_TYP { Slot::Refresh } else { Slot::Subject };
     let own = signed(host, zone, slot, Some(TokenType::AccessToken), parsed, now).await?;
-    // Nothing below it lives longer than it does.
+    // Nothing below it lives longer.
     let margin = limits::LEEWAY_SECS.saturating_add(limits::CLAIM_MARGIN_SECS);
-    if now >= own.exp.plus(margin) {
+    if now >= own.ends().plus(margin) {
         return Err(expired(slot, &own, now).into());
     }
     Ok(own)

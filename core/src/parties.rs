@@ -276,6 +276,14 @@ fn own_chain(
     slot: Slot,
 ) -> Result<Vec<String>, Refusal> {
     let mut actors = own.actors();
+    // A refresh token is its client's alone (RFC 6749 §6).
+    if slot == Slot::Refresh {
+        let held = own.client_id == presenter;
+        return held.then_some(actors).ok_or_else(|| {
+            let detail = format!("`{presenter}` presents `{}`'s token", own.client_id);
+            Refusal::proof(slot, Reason::PresenterRefused, detail)
+        });
+    }
     if own.aud == presenter && own.holder() == Some(presenter) {
         return Ok(actors);
     }

@@ -68,6 +68,8 @@ pub enum Slot {
     Assertion,
     /// The `DPoP` header (RFC 9449 §4).
     Dpop,
+    /// `refresh_token`
+    Refresh,
 }
 
 /// What the caller is answered.
@@ -194,8 +196,14 @@ reasons! {
     SessionEnded = "session_ended",
     /// The session is over by time, or too near its end for the token asked for.
     SessionOver = "session_over",
+    /// No hop was added to the session for longer than it may be idle.
+    SessionIdle = "session_idle",
     /// A credential on the path was revoked.
     HopRevoked = "hop_revoked",
+    /// The bundle does not allow the application to refresh, or no longer.
+    RefreshRefused = "refresh_refused",
+    /// A refresh token is used that was spent, which ends its family.
+    RefreshReused = "refresh_reused",
     /// There is no such session, or it is over.
     SessionUnknown = "session_unknown",
     /// The session is not the caller's to see or to end.
@@ -312,7 +320,12 @@ impl Refusal {
             | R::SessionDiffers
             | R::ChainCircular
             | R::PathTooLong => denied(self.slot, "the token is not the caller's to exchange"),
-            R::SessionEnded | R::SessionOver | R::HopRevoked => by_slot(self.slot, Outcome::Deny),
+            R::SessionEnded
+            | R::SessionOver
+            | R::SessionIdle
+            | R::HopRevoked
+            | R::RefreshRefused
+            | R::RefreshReused => by_slot(self.slot, Outcome::Deny),
             R::ScopeMalformed => refused(400, "invalid_scope", "the scope is malformed"),
             R::SessionTokenRefused => {
                 decided("invalid_target", "a session token comes of a proof or a session token")
@@ -384,6 +397,7 @@ const fn by_slot(slot: Slot, outcome: Outcome) -> Wire {
         Slot::Assertion => (400, "invalid_grant", "the assertion is not acceptable"),
         // RFC 9449 §5.
         Slot::Dpop => (400, "invalid_dpop_proof", "the DPoP proof is not acceptable"),
+        Slot::Refresh => (400, "invalid_grant", "the refresh token is not acceptable"),
     };
     Wire { status, error, sentence, outcome }
 }

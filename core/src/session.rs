@@ -4,6 +4,7 @@
 //! `hop/ID` a credential, and one `denied/ID` a denial. Facts are added, never edited; that a thing
 //! is not yet revoked is asked of the strong store, in the commit that records the hop.
 
+pub mod denial;
 pub mod end;
 pub mod tree;
 
@@ -12,9 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::active::Active;
 use crate::ask::Ask;
 use crate::client::Client;
-use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
-use crate::grant::{Entry, Grant, Standing};
+use crate::grant::{self, Entry, Grant, Idle, Standing};
 use crate::host::{
     self, Batch, Commit, Expect, Host, Kind, Partition, Range, Record, Unavailable, Write,
 };
@@ -23,12 +23,16 @@ use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::own::{OwnToken, TokenTask};
 use crate::parties::{Claim, Parties};
+use crate::refresh::{Family, Turn, Turned};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::status;
 use crate::task::{self, Envelope};
 
 /// The record of a session's opening.
 pub const OPENED: &str = "opened";
+/// The record of a session's last hop, where it has an idle limit: it expires when the session has been
+/// idle for so long. Beside the opening by its name, so that both are read at once.
+pub const ACTIVE: &str = "opened/active";
 /// The fact that a session was ended.
 pub const ENDED: &str = "ended";
 /// The fact that a single-use proof was spent beside another session.
@@ -63,6 +67,9 @@ pub struct Opened {
     /// The envelope that no hop exceeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<Envelope>,
+    /// After so many seconds without a hop it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<i64>,
 }
 
 /// The partition of a session.
@@ -73,13 +80,14 @@ pub fn partition(zone: &str, session: &str) -> Partition {
 
 /// What stands before a hop enters its session.
 ///
-/// Nothing is read for it, but in two cases: a session whose task the bundle changed since has the
-/// envelope that then and now both allow; and a session that a secret or a key opened for a task id
-/// ends when it was opened to end.
+/// Nothing is read for it, but in three cases: a session whose task the bundle changed since has the
+/// envelope that then and now both allow; a session that a secret or a key opened for a task id ends
+/// when it was opened to end; and a session that may be open already has the idle limit that it was
+/// opened with, where the bundle has one.
 ///
 /// # Errors
 ///
-/// The opening cannot be read.
+/// The opening cannot be read, or the session to join was idle for too long.
 pub async fn standing<H: Host>(
     host: &H,
     zone: &Active,
@@ -89,49 +97,81 @@ pub async fn standing<H: Host>(
     now: Timestamp,
 ) -> Result<Standing, Failure> {
     let declared = task.and_then(|task| task::declared_envelope(zone, task));
-    let envelope = declared.cloned();
-    if let (Some(own), Some(task)) = (parties.own(), task)
-        && declared.map(task::envelope_name) != task.envelope
-    {
-        let opened = opened(host, zone, &own.sid).await?.ok_or_else(|| {
-            Refusal::proof(Slot::Subject, Reason::SessionOver, "its opening is not there")
+    let mut envelope = declared.cloned();
+    if let Some(own) = parties.own() {
+        let changed = task.is_some_and(|task| declared.map(task::envelope_name) != task.envelope);
+        let idle = own.idle.map(|secs| Idle { secs, runs: true });
+        if !changed {
+            return Ok(Standing { envelope, ends: None, idle });
+        }
+        let (opening, _) = opening(host, zone, &own.sid).await?;
+        let (opened, _) = opening.ok_or_else(|| {
+            let what = "its opening is not there";
+            Refusal::proof(parties.root_slot, Reason::SessionOver, what)
         })?;
-        let envelope = match (opened.0.envelope, declared) {
+        envelope = match (opened.envelope, declared) {
             (Some(then), Some(now)) => Some(task::intersection(&then, now)),
             (Some(then), None) => Some(then),
             (None, now) => now.cloned(),
         };
-        return Ok(Standing { envelope, ends: None });
+        return Ok(Standing { envelope, ends: None, idle });
     }
+    let fresh = zone.bundle.idle_secs.map(|secs| Idle { secs, runs: false });
+    let known = Standing { envelope, ends: None, idle: fresh };
     let proven = parties.client.as_ref().and_then(Client::platform).is_some();
-    let ends = match &ask.task_id {
-        Some(task_id) if parties.subject_token.is_none() && !proven => {
-            let id = task::session(zone, &parties.presenter, task, task_id);
-            opened(host, zone, &id).await?.map(|(_, ends)| ends).filter(|ends| *ends > now)
-        }
-        _ => None,
+    let rests = parties.subject_token.is_some() || proven;
+    let Some(id) = grant::joinable(zone, ask, parties, task).filter(|_| !rests || fresh.is_some())
+    else {
+        return Ok(known);
     };
-    Ok(Standing { envelope, ends })
+    let (opening, active) = opening(host, zone, &id).await?;
+    let Some((opened, ends)) = opening.filter(|(_, ends)| *ends > now) else {
+        return Ok(known);
+    };
+    if opened.idle.is_some() && active.is_none_or(|active| active <= now) {
+        let slot = told(parties.root_slot);
+        return Err(Refusal::proof(slot, Reason::SessionIdle, "its id joins it no more").into());
+    }
+    let idle = opened.idle.map(|secs| Idle { secs, runs: true });
+    Ok(Standing { ends: Some(ends), idle, ..known })
 }
 
-/// The opening of a session, and when its record expires.
-pub(crate) async fn opened<H: Host>(
+/// A client whose proof was good is not told that it was not.
+const fn told(slot: Slot) -> Slot {
+    match slot {
+        Slot::Client => Slot::Request,
+        other => other,
+    }
+}
+
+/// The opening of a session and the end it was given; and when the session was or will be idle for too
+/// long, where it has such a limit.
+pub(crate) async fn opening<H: Host>(
     host: &H,
     zone: &Active,
     session: &str,
-) -> Result<Option<(Opened, Timestamp)>, Unavailable> {
-    let records = host.read(&partition(&zone.bundle.zone, session), Range::of(OPENED)).await?;
-    let Some(record) = records.into_iter().find(|record| record.key == OPENED) else {
-        return Ok(None);
-    };
+) -> Result<(Option<(Opened, Timestamp)>, Option<Timestamp>), Unavailable> {
+    let place = partition(&zone.bundle.zone, session);
+    let (opening, active) = openings(host, &place).await?;
+    let Some(record) = opening else { return Ok((None, active)) };
     let opened = serde_json::from_slice(&record.value)
         .map_err(|error| Unavailable(format!("opening of session `{session}`: {error}")))?;
-    Ok(Some((opened, record.expires)))
+    Ok((Some((opened, record.expires)), active))
+}
+
+/// The record of the opening, and when that of the last hop expires: one read.
+async fn openings<H: Host>(
+    host: &H,
+    place: &Partition,
+) -> Result<(Option<Record>, Option<Timestamp>), Unavailable> {
+    let records = host.read(place, Range::of(OPENED)).await?;
+    let active = records.iter().find(|record| record.key == ACTIVE).map(|record| record.expires);
+    Ok((records.into_iter().find(|record| record.key == OPENED), active))
 }
 
 /// Spends the single-use proofs shown beside the session's own, then records the hop, whole: its
-/// session is live, nothing on its path is revoked, its proof is unspent. Only when this returns
-/// may the token leave.
+/// session is live, nothing on its path is revoked, its proof is unspent, its refresh token the last of
+/// its family. Only when it is recorded may the token leave.
 ///
 /// # Errors
 ///
@@ -150,17 +190,25 @@ pub async fn extend<H: Host>(
         spend(host, zone, claim, by, ends, index, moment).await?;
     }
     let kept = kept(zone, grant, moment.now);
+    let family = grant.family.as_ref();
+    let label = match family.map(|family| family.turn) {
+        Some(Turn::Again) => "batch-again",
+        Some(Turn::First | Turn::Next) | None => "batch",
+    };
     let batch = Batch {
-        id: moment.id("batch"),
+        id: moment.id(label),
         now: moment.now,
         until: Some(zone.as_of.plus(limits::SNAPSHOT_STALE_SECS)),
-        expect: expectations(grant),
+        expect: expectations(grant, moment.now),
         write: writes(grant, envelope, event, moment, kept)?,
         index: index(grant, event, zone, moment.now, kept),
     };
     let partition = partition(&zone.bundle.zone, &grant.session.id);
     match commit(host, &partition, batch).await? {
         Commit::Done => Ok(Entered::Recorded),
+        Commit::Refused(key) if family.is_some_and(|family| family.key() == key) => {
+            Ok(Entered::Superseded)
+        }
         Commit::Refused(key) if key == OPENED && grant.session.entry == Entry::Begin => {
             Ok(Entered::Overtaken)
         }
@@ -171,14 +219,17 @@ pub async fn extend<H: Host>(
 
 /// What became of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub enum Entered {
     /// It is recorded.
     Recorded,
     /// Another request opened the session that the hop was to begin. What it wrote can be read now.
     Overtaken,
+    /// Another generation of the refresh tokens is there than the one that was shown; all else holds.
+    Superseded,
 }
 
-fn expectations(grant: &Grant) -> Vec<Expect> {
+fn expectations(grant: &Grant, now: Timestamp) -> Vec<Expect> {
     let opened = OPENED.to_owned();
     let mut expect = vec![match grant.session.entry {
         Entry::Open | Entry::Begin => Expect::Absent(opened),
@@ -193,7 +244,15 @@ fn expectations(grant: &Grant) -> Vec<Expect> {
         // The hop's id is the proof's: a hop that is there already is the proof's first use.
         expect.push(Expect::Absent(format!("{HOP}{}", grant.hop())));
     }
+    expect.extend(grant.idle.filter(|idle| idle.runs).map(|_| is_active(now)));
+    // The last one, so that nothing else is wrong where this is what does not hold.
+    expect.extend(grant.family.as_ref().and_then(Family::expectation));
     expect
+}
+
+/// The session was not idle for too long.
+fn is_active(now: Timestamp) -> Expect {
+    Expect::Live { key: ACTIVE.to_owned(), until: now }
 }
 
 fn writes(
@@ -215,6 +274,7 @@ fn writes(
             application: grant.presenter.clone(),
             task: grant.task.clone(),
             envelope: envelope.cloned(),
+            idle: grant.idle.map(|idle| idle.secs),
         };
         let expires = match grant.session.entry {
             // A single-use proof must stay spent for as long as it could be shown again.
@@ -223,6 +283,15 @@ fn writes(
         };
         let opened = record(OPENED.to_owned(), &opened, expires)?;
         writes.push(Write::PutIfAbsent(opened));
+    }
+    if let Some(idle) = grant.idle {
+        let expires = moment.now.plus(idle.secs);
+        let (key, value) = (ACTIVE.to_owned(), Vec::new());
+        writes.push(Write::Put(Record { key, value, expires, version: 0 }));
+    }
+    if let Some(family) = grant.family.as_ref().filter(|family| family.turn != Turn::Again) {
+        let turned = Turned { at: moment.now };
+        writes.push(Write::Put(record(family.key(), &turned, kept_until(ends))?));
     }
     Ok(writes)
 }
@@ -329,6 +398,7 @@ pub async fn alive<H: Host>(
     ];
     let path = token.path.iter().map(|step| &step.jti);
     expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
+    expect.extend(token.idle.map(|_| is_active(moment.now)));
     let (write, index) = (Vec::new(), Vec::new());
     let (id, now) = (moment.id("alive"), moment.now);
     let batch = Batch { id, now, until: None, expect, write, index };
@@ -342,6 +412,7 @@ pub async fn alive<H: Host>(
         Commit::Refused(key) if key == ENDED => {
             Err(refuse(Reason::SessionEnded, "the session was ended").into())
         }
+        Commit::Refused(key) if key == ACTIVE => Err(refuse(Reason::SessionIdle, IDLE).into()),
         Commit::Refused(key) => Err(refuse(Reason::HopRevoked, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
     }
@@ -399,6 +470,9 @@ async fn commit<H: Host>(
     }
 }
 
+/// What is wrong with a session that was idle for too long.
+const IDLE: &str = "no hop was added to the session for too long";
+
 fn contended(partition: &Partition) -> Unavailable {
     Unavailable(format!("session `{}` is contended", partition.id))
 }
@@ -414,69 +488,12 @@ fn refusal(grant: &Grant, key: &str) -> Refusal {
             let detail = "the proof was shown before in this session";
             return Refusal::proof(Slot::Dpop, Reason::Replayed, detail);
         }
+        (ACTIVE, _) => (Reason::SessionIdle, IDLE.to_owned()),
         (other, _) => (Reason::HopRevoked, other.to_owned()),
     };
-    // A client whose proof was good is not told that it was not.
     let slot = match (reason, grant.session.slot) {
         (Reason::Replayed, slot) => slot,
-        (_, Slot::Client) => Slot::Request,
-        (_, slot) => slot,
+        (_, slot) => told(slot),
     };
     Refusal::proof(slot, reason, detail)
-}
-
-/// Records a denial of verified parties, in the session that the hop would have entered. It spends
-/// and opens nothing. Returns whether the store took it.
-pub async fn deny<H: Host>(
-    host: &H,
-    zone: &Active,
-    session: &str,
-    event: &Event,
-    moment: &Moment,
-) -> bool {
-    let kept = moment.now.plus(zone.bundle.record_secs.max(zone.bundle.session_secs));
-    let Ok(denied) = record(format!("{DENIED}{}", event.request), event, kept) else {
-        return false;
-    };
-    let count = Record { key: DENIALS.to_owned(), value: Vec::new(), expires: kept, version: 0 };
-    let entry = host::Entry {
-        index: "record",
-        name: zone.bundle.zone.clone(),
-        at: moment.now,
-        key: denied.key.clone(),
-        expires: kept,
-    };
-    let partition = partition(&zone.bundle.zone, session);
-    let batch = Batch {
-        id: moment.id("denial"),
-        now: moment.now,
-        until: None,
-        expect: vec![Expect::Below { key: DENIALS.to_owned(), version: limits::DENIALS }],
-        write: vec![Write::Put(denied), Write::Put(count.clone())],
-        index: vec![entry],
-    };
-    match commit(host, &partition, batch).await {
-        Ok(Commit::Done) => true,
-        Ok(Commit::Refused(_)) => {
-            let batch = Batch {
-                id: moment.id("denial-counted"),
-                now: moment.now,
-                until: None,
-                expect: Vec::new(),
-                write: vec![Write::Put(count)],
-                index: Vec::new(),
-            };
-            matches!(host.commit(&partition, batch).await, Ok(Commit::Done))
-        }
-        Ok(Commit::Contended) | Err(_) => false,
-    }
-}
-
-/// Where the denials of a client are recorded that belong to no session yet: one place a day, so
-/// that it cannot fill the store with them.
-#[must_use]
-pub fn denials(zone: &Active, presenter: &str, now: Timestamp) -> String {
-    let day = now.0.div_euclid(limits::DENIAL_SECS).to_be_bytes();
-    let parts = [zone.bundle.zone.as_bytes(), presenter.as_bytes(), &day];
-    base64url(&tagged_hash("denials", &parts))
 }

@@ -33,10 +33,12 @@ pub fn mint(zone: &Active, grant: &Grant, now: Timestamp) -> OwnToken {
         path: grant.path.clone(),
         seq: zone.snapshot.seq,
         status: grant.session.status.clone(),
+        idle: grant.idle.map(|idle| idle.secs),
+        refresh: None,
     }
 }
 
-/// Signs the claims with the zone's current key.
+/// Signs the claims with the zone's current key, as the type that they are of.
 ///
 /// # Errors
 ///
@@ -49,5 +51,6 @@ pub async fn sign<H: Host>(
     let no_key = || Unavailable(format!("zone `{}` has no signing key", zone.bundle.zone));
     let algorithm = zone.bundle.algorithm;
     let (kid, _) = zone.snapshot.signing(algorithm, claims.iat).ok_or_else(no_key)?;
-    jwt::sign(host, &zone.bundle.zone, algorithm, kid, own::TYP, claims).await
+    let typ = if claims.refresh.is_some() { own::REFRESH_TYP } else { own::TYP };
+    jwt::sign(host, &zone.bundle.zone, algorithm, kid, typ, claims).await
 }

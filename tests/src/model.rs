@@ -8,10 +8,13 @@
 
 pub mod acts;
 mod issue;
+mod refresh;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use acts::{Act, App, Measure, Rule, Target, Task, Whom, Worker};
+use refresh::Family;
+pub use refresh::{REFRESH_SECS, Refresh};
 
 /// How long a session lasts that rests on no proof with an end of its own.
 pub const SESSION_SECS: i64 = 3_600;
@@ -64,6 +67,8 @@ struct Session {
     opener: App,
     ends: i64,
     ended: Option<i64>,
+    /// When its last hop was added.
+    active: i64,
     /// Whether its task bounds it to reading and writing files.
     bounded: bool,
 }
@@ -80,8 +85,8 @@ struct Proof {
 /// What may come of an act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Exactly this token.
-    Issued(Box<Token>),
+    /// Exactly this token, and this refresh token or none.
+    Issued(Box<Token>, Option<Refresh>),
     /// Nothing, for one of these reasons, by OAuth error code.
     Refused(BTreeSet<&'static str>),
     /// Introspection says so.
@@ -103,8 +108,13 @@ pub enum Expected {
 pub struct Model {
     /// Seconds since the beginning.
     pub now: i64,
+    /// After so many seconds without a hop a session is over.
+    idle: Option<i64>,
     /// Every token issued.
     pub tokens: Vec<Token>,
+    /// Every refresh token given, again and again.
+    pub refreshes: Vec<Refresh>,
+    families: Vec<Family>,
     sessions: Vec<Session>,
     proofs: Vec<Proof>,
     tasks: BTreeMap<(App, Option<Task>, u8), usize>,
@@ -114,6 +124,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// The service of a zone with this idle limit, in which nothing has happened.
+    #[must_use]
+    pub fn of(idle: Option<i64>) -> Self {
+        Self { idle, ..Self::default() }
+    }
+
     /// Says what may come of an act, and takes it that it came.
     pub fn act(&mut self, act: &Act) -> Expected {
         match act {
@@ -143,9 +159,26 @@ impl Model {
                     self.exchange(token, who, proof, *target, *scopes)
                 }
             },
+            Act::Refresh { refresh, by, scopes } => match self.refresh_token(*refresh) {
+                None => Expected::Nothing,
+                Some(refresh) => {
+                    let by = by.unwrap_or_else(|| self.refresher(refresh));
+                    self.refresh(refresh, by, *scopes)
+                }
+            },
             Act::Revoke { token, by } => match self.token(*token) {
                 None => Expected::Nothing,
-                Some(token) => self.revoke(token, by.unwrap_or(self.tokens[token].holder)),
+                Some(token) => {
+                    let Token { holder, expires, .. } = self.tokens[token];
+                    self.revoke_hop(token, expires, by.unwrap_or(holder))
+                }
+            },
+            Act::GiveBack { refresh, by } => match self.refresh_token(*refresh) {
+                None => Expected::Nothing,
+                Some(refresh) => {
+                    let by = by.unwrap_or_else(|| self.refresher(refresh));
+                    self.give_back(refresh, by)
+                }
             },
             Act::End { token } => match self.token(*token) {
                 None => Expected::Nothing,
@@ -196,7 +229,8 @@ impl Model {
     pub fn ends(&self) -> impl Iterator<Item = i64> {
         let tokens = self.tokens.iter().map(|token| token.expires);
         let proofs = self.proofs.iter().map(|proof| proof.expires);
-        tokens.chain(proofs).chain(self.sessions.iter().map(|session| session.ends))
+        let sessions = self.sessions.iter().map(|session| session.ends);
+        tokens.chain(proofs).chain(sessions).chain(self.refresh_ends())
     }
 
     /// The token that an act means, of those that there are.
@@ -222,6 +256,11 @@ impl Model {
 
     /// What can be told of a token without asking what became of its session.
     fn is_good(&self, token: usize) -> bool {
+        self.now < self.tokens[token].expires && !self.is_dead(token)
+    }
+
+    /// Whether somebody on its path is disabled or was cut off since.
+    fn is_dead(&self, token: usize) -> bool {
         let subject = match self.tokens[token].subject {
             Subject::User(person) => Whom::User(person),
             Subject::App(app) => Whom::App(app),
@@ -234,13 +273,17 @@ impl Model {
                 self.disabled.contains(&whom) || cut_off.is_some_and(|cut| hop.decided < *cut)
             })
         };
-        self.now < self.tokens[token].expires && !self.path(token).any(dead)
+        self.path(token).any(dead)
     }
 
-    /// Whether its session was ended, or something on its path revoked.
+    /// Whether its session was ended or idle for too long, or something on its path revoked.
     fn is_stopped(&self, token: usize) -> bool {
-        let ended = self.sessions[self.tokens[token].session].ended.is_some();
-        ended || self.path(token).any(|hop| hop.revoked)
+        let session = &self.sessions[self.tokens[token].session];
+        session.ended.is_some() || self.is_idle(session) || self.path(token).any(|hop| hop.revoked)
+    }
+
+    fn is_idle(&self, session: &Session) -> bool {
+        self.idle.is_some_and(|secs| self.now >= session.active + secs)
     }
 
     /// The token and everything above it.
@@ -296,21 +339,6 @@ impl Model {
         }
         // The first end stands.
         session.ended.get_or_insert(self.now);
-        Expected::Done
-    }
-
-    fn revoke(&mut self, token: usize, by: App) -> Expected {
-        if self.is_nobody(by) {
-            return Expected::Refused(["invalid_client"].into());
-        }
-        let token = &mut self.tokens[token];
-        if self.now >= token.expires {
-            return Expected::DoneOr("invalid_request");
-        }
-        if token.holder != by {
-            return Expected::Refused(["invalid_request"].into());
-        }
-        token.revoked = true;
         Expected::Done
     }
 

@@ -12,7 +12,8 @@ use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::memory;
 use writ_core::moment::Timestamp;
-use writ_core::session::{ENDED, HOP, OPENED, REVOKED, SPENT};
+use writ_core::refresh::REFRESH;
+use writ_core::session::{ACTIVE, ENDED, HOP, OPENED, REVOKED, SPENT};
 use writ_core::store::{Stored, refused};
 
 use crate::faults::Effect;
@@ -38,6 +39,10 @@ pub enum Bug {
     DropHop,
     /// Nobody looks whether the zone changed since it was read.
     IgnoreVersion,
+    /// Nobody looks whether the session was idle for too long.
+    IgnoreIdle,
+    /// A refresh counts on without looking whether its token is the last one.
+    RotateBlindly,
     /// A batch is applied although its time is over.
     IgnoreUntil,
 }
@@ -62,6 +67,8 @@ impl Bug {
             Self::IgnoreVersion => {
                 batch.expect.retain(|expect| !matches!(expect, Expect::Version { .. }));
             }
+            Self::IgnoreIdle => batch.expect.retain(|expect| expect.key() != ACTIVE),
+            Self::RotateBlindly => batch.expect.retain(|expect| !expect.key().starts_with(REFRESH)),
             Self::DropHop => batch.write.retain(|write| !write.key().starts_with(HOP)),
         }
     }

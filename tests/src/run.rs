@@ -78,6 +78,10 @@ impl<'a> Run<'a> {
                 let index = number.parse::<usize>().ok()?.checked_sub(1)?;
                 self.issued.get(index)?.get("access_token").cloned()
             }
+            Some(("refresh", number)) => {
+                let index = number.parse::<usize>().ok()?.checked_sub(1)?;
+                self.issued.get(index)?.get("refresh_token").cloned()
+            }
             Some(("unique", name)) => {
                 let mut known = self.unique.borrow_mut();
                 let text = known.entry(name.to_owned()).or_insert_with(|| unique(name));

@@ -6,6 +6,7 @@
 //! Nothing here waits and nothing runs in parallel: the same seed gives the same schedule.
 
 pub mod invariants;
+pub mod refreshes;
 pub mod scene;
 
 use std::cell::RefCell;

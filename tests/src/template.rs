@@ -10,6 +10,7 @@
 //! | `{{now}}`, `{{now+5}}`, `{{now-5}}` | that instant, in seconds |
 //! | `{{token:NAME}}` | the signed token of that name |
 //! | `{{issued:N}}` | the access token that the N-th request got |
+//! | `{{refresh:N}}` | the refresh token that the N-th request got |
 //! | `{{unique:NAME}}` | a text that no other run has |
 //! | `{{jwk:PARTY}}`, `{{jwks:PARTY}}` | a party's first public key, or its key set |
 //! | `{{jkt:PARTY}}` | the thumbprint of a party's first public key |

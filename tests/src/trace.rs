@@ -16,7 +16,7 @@ pub use self::stage::Stage;
 use self::stage::{KNOWN, WAIT_SECS, measure_step};
 use crate::client::Answer;
 use crate::model::acts::{Act, App, Slot, Target, Worker};
-use crate::model::{Expected, Model, SIGN_IN_SECS, Subject, Token};
+use crate::model::{Expected, Model, Refresh, SIGN_IN_SECS, Subject, Token};
 use crate::operator;
 use crate::run::token_request;
 use crate::target::clock;
@@ -35,6 +35,7 @@ struct Play<'a> {
     stage: &'a mut Stage,
     model: Model,
     tokens: Vec<String>,
+    refreshes: Vec<String>,
     proofs: Vec<String>,
     /// The id of each session of the model.
     sessions: BTreeMap<usize, String>,
@@ -49,10 +50,12 @@ impl Stage {
     /// Where the core does not do what the model says.
     pub fn play(&mut self, trace: &[Act]) -> Result<(), String> {
         self.clear();
+        let model = Model::of(self.idle);
         let mut play = Play {
             stage: self,
-            model: Model::default(),
+            model,
             tokens: Vec::new(),
+            refreshes: Vec::new(),
             proofs: Vec::new(),
             sessions: BTreeMap::new(),
             turn: 0,
@@ -113,7 +116,8 @@ impl Play<'_> {
         }
         let Some(answer) = answer else { return Ok(()) };
         let name = match &expected {
-            Expected::Issued(_) => "issued",
+            Expected::Issued(..) if matches!(act, Act::Refresh { .. }) => "refreshed",
+            Expected::Issued(..) => "issued",
             Expected::Refused(_) => "refused",
             Expected::Active(true) => "active",
             Expected::Active(false) => "inactive",
@@ -181,6 +185,25 @@ impl Play<'_> {
                 let wanted = wanted(EXCHANGE, who, target, scopes);
                 form("/oauth/token", [wanted, subject(token, ACCESS), client].concat())
             }
+            Act::Refresh { refresh, by, scopes } => {
+                let refresh = self.model.refresh_token(refresh)?;
+                let by = by.unwrap_or_else(|| self.model.refresher(refresh));
+                let mut fields = secret(by);
+                fields.push(("grant_type", "refresh_token".to_owned()));
+                fields.push(("refresh_token", self.refreshes[refresh].clone()));
+                if let Some(bits) = scopes {
+                    let target = self.model.refreshed(refresh);
+                    let asked: Vec<&str> = target.asked(bits).into_iter().collect();
+                    fields.push(("scope", asked.join(" ")));
+                }
+                form("/oauth/token", fields)
+            }
+            Act::GiveBack { refresh, by } => {
+                let refresh = self.model.refresh_token(refresh)?;
+                let by = by.unwrap_or_else(|| self.model.refresher(refresh));
+                let token = vec![("token", self.refreshes[refresh].clone())];
+                form("/oauth/revoke", [secret(by), token].concat())
+            }
             Act::Revoke { token, by } => {
                 let token = self.model.token(token)?;
                 let by = by.unwrap_or(self.model.tokens[token].holder);
@@ -222,11 +245,12 @@ impl Play<'_> {
         let body = answer.json().unwrap_or_default();
         let error = body["error"].as_str();
         let agrees = match expected {
-            Expected::Issued(token) => {
+            Expected::Issued(token, refresh) => {
                 let Some(issued) = body["access_token"].as_str() else {
                     return Err(format!("{token:?} was to be issued, got {body}"));
                 };
                 self.tokens.push(issued.to_owned());
+                self.compare_refresh(refresh.as_ref(), body["refresh_token"].as_str())?;
                 return self.compare_token(token, issued);
             }
             Expected::Refused(reasons) => {
@@ -244,6 +268,33 @@ impl Play<'_> {
         }
         let told = body["access_token"].as_str().map_or_else(|| body.clone(), claims);
         Err(format!("{expected:?}, got {} {told}", answer.status))
+    }
+
+    /// Holds a refresh token's claims against what it was to be.
+    fn compare_refresh(
+        &mut self,
+        refresh: Option<&Refresh>,
+        given: Option<&str>,
+    ) -> Result<(), String> {
+        let (Some(refresh), Some(given)) = (refresh, given) else {
+            let agrees = refresh.is_none() && given.is_none();
+            return agrees.then_some(()).ok_or_else(|| {
+                format!("{refresh:?} was to be given, and one was: {}", given.is_some())
+            });
+        };
+        let claims = claims(given);
+        let expires = claims["exp"].as_i64().unwrap_or_default() - self.stage.beginning;
+        let tolerance = if self.stage.is_running() { 2 } else { 0 };
+        if claims["refresh"]["number"] != refresh.number
+            || (expires - refresh.expires).abs() > tolerance
+        {
+            return Err(format!("{refresh:?} was to be given, got {claims}"));
+        }
+        if let Some(last) = self.model.refreshes.last_mut() {
+            last.expires = expires;
+        }
+        self.refreshes.push(given.to_owned());
+        Ok(())
     }
 
     /// Holds a token's claims against what it was to be, and looks for its record.

@@ -67,7 +67,8 @@ fn success_problems(request: &Request, body: &Map<String, Value>) -> Vec<String>
     if exchange != text("issued_token_type").is_some() {
         found.push("`issued_token_type` belongs to exchanges, and to all of them".to_owned());
     }
-    let known = ["access_token", "token_type", "expires_in", "scope", "issued_token_type"];
+    let known =
+        ["access_token", "token_type", "expires_in", "scope", "issued_token_type", "refresh_token"];
     for name in body.keys().filter(|name| !known.contains(&name.as_str())) {
         found.push(format!("the answer has a member `{name}`"));
     }

@@ -60,6 +60,15 @@ impl World {
         Self::install(Arc::default(), zone, &bundle, places)
     }
 
+    /// The zone `plain`, where a session is over after so many seconds without a hop.
+    pub fn idle(secs: i64) -> Self {
+        let places = Places::in_process();
+        let mut zone = Zone::load("plain", &places);
+        let limit = format!("session_secs = 3600\nidle_secs = {secs}");
+        zone.document = zone.document.replacen("session_secs = 3600", &limit, 1);
+        Self::with(zone, places)
+    }
+
     /// Installs a zone in a host of its own.
     pub fn with(zone: Zone, places: Places) -> Self {
         Self::on(Arc::default(), zone, places)

@@ -53,12 +53,12 @@ fn search(world: &World, request: Request, canaries: &mut Canaries) -> Answer {
     world.take_events();
     let answer = world.send(request, BEGINNING);
     let mut body = answer.json().unwrap_or_default();
-    let issued = body.as_object_mut().and_then(|body| body.remove("access_token"));
+    let tokens = ["access_token", "refresh_token"].map(|name| body.as_object_mut()?.remove(name));
     canaries.assert_absent("the answer", body.to_string().as_bytes());
     for (name, value) in &answer.headers {
         canaries.assert_absent(&format!("header `{name}`"), value.as_bytes());
     }
-    if let Some(issued) = issued {
+    for issued in tokens.into_iter().flatten() {
         // What is issued is the caller's, and nobody else's to find.
         canaries.token(issued.as_str().unwrap());
     }
@@ -128,6 +128,42 @@ fn s01_a_session_of_hops_leaves_no_secret() {
     assert_eq!(answer.status, 200);
     // The replay is denied and recorded; the record holds no token either.
     assert_eq!(search(&world, exchange, &mut canaries).status, 400);
+}
+
+/// Neither a refresh token that is used nor one that is used again is found anywhere.
+#[test]
+fn s01_a_refresh_leaves_no_secret() {
+    let world = World::new("plain");
+    let mut canaries = Canaries(Vec::new());
+    let secret = canaries.word("assistant-secret");
+    let claims = json!({
+        "sub": "alice", "tenant": "acme", "azp": "assistant", "exp": BEGINNING + 1_000,
+    });
+    let user = sign(&world, json!({ "from": "idp", "claims": claims }));
+    canaries.token(&user);
+    let client = [("client_id", "assistant"), ("client_secret", &*secret)];
+    let shown = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", &*user),
+        ("subject_token_type", ID_TOKEN),
+        ("resource", "https://files.example/api"),
+    ];
+    let opened = search(&world, form(&[&client[..], &shown].concat()), &mut canaries);
+    let mut tokens = vec![refresh_token(&opened)];
+    for (shown, status) in [(0, 200), (0, 200), (1, 200), (0, 400), (3, 400)] {
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", &*tokens[shown].clone())];
+        let answer = search(&world, form(&[&client[..], &fields].concat()), &mut canaries);
+        assert_eq!(answer.status, status);
+        tokens.push(refresh_token(&answer));
+    }
+    let revoke = form(&[&client[..], &[("token", &*tokens[3])]].concat());
+    let revoke = Request { path: "/oauth/revoke".to_owned(), ..revoke };
+    assert_eq!(search(&world, revoke, &mut canaries).status, 200);
+}
+
+fn refresh_token(answer: &Answer) -> String {
+    let body = answer.json().unwrap();
+    body.get("refresh_token").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 #[test]

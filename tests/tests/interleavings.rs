@@ -1,7 +1,7 @@
 //! Requests that meet at the store in every order (X11, X12, J21, S09): a seeded scheduler lets several of
 //! them run on two instances over one store, a call of the port at a time, and lets calls fail.
 //!
-//! `WRIT_SCHEDULES` sets how many schedules there are of each scenario, instead of 10,000 in all;
+//! `WRIT_SCHEDULES` sets how many schedules there are of each scenario, instead of 11,500 in all;
 //! `WRIT_SCHEDULE` replays the one with that seed.
 
 #![expect(
@@ -23,6 +23,7 @@ use writ_core::principals::{Measure, Whom};
 use writ_tests::operator;
 use writ_tests::planted::Bug;
 use writ_tests::schedule::invariants::{Role, issued};
+use writ_tests::schedule::refreshes::Refreshes;
 use writ_tests::schedule::scene::{ASSISTANT, Cast, START, Scene, exchange, form, post};
 use writ_tests::schedule::{Ran, Random, Written};
 use writ_tests::trace::claims;
@@ -332,6 +333,28 @@ impl Scenario for Redemptions {
 #[test]
 fn j21_x12_redemptions_of_one_proof_in_all_slots() {
     explore::<Redemptions>(3_500);
+}
+
+impl Scenario for Refreshes {
+    fn begin(scene: &mut Scene) -> Self {
+        Self::begin(scene)
+    }
+
+    fn play(&self, scene: &Scene, seed: u64, bug: Option<Bug>) -> Result<Ran, String> {
+        self.play(scene, &mut Random::of(seed), bug)
+    }
+}
+
+#[test]
+fn a05_x12_uses_of_one_family_of_refresh_tokens() {
+    explore::<Refreshes>(1_500);
+}
+
+#[test]
+fn a05_schedules_find_a_rotation_without_its_condition() {
+    find::<Refreshes>(Bug::RotateBlindly, "was given when");
+    find::<Refreshes>(Bug::CheckBeforeCommit, "");
+    find::<Refreshes>(Bug::DropRevoked, "");
 }
 
 /// Changes to the zone racing issuance: rotations of its key, and cut-offs.

@@ -80,6 +80,19 @@ fn write_everything(world: &World) {
     let session = Unverified::parse(&token).unwrap();
     let sid = session.unverified_claim("sid").and_then(Value::as_str).unwrap().to_owned();
     assert_eq!(ask("/oauth/revoke", &[&assistant[..], &[("token", &token)]].concat()).status, 200);
+    // A person's session that can be refreshed.
+    let claims = json!({
+        "sub": "user-1", "tenant": "acme", "azp": "assistant", "exp": BEGINNING + 1_000,
+    });
+    let user = world.sign(json!({ "from": "idp", "claims": claims }), BEGINNING);
+    let shown = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", &user),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+        ("resource", "https://files.example/api"),
+    ];
+    let opened = ask("/oauth/token", &[&assistant[..], &shown].concat());
+    assert!(opened.json().unwrap()["refresh_token"].is_string());
     // A platform's single-use proof of the client, beside a person's token.
     let job = world.sign(json!({ "from": "jobs", "claims": { "sub": "assistant" } }), BEGINNING);
     let claims = json!({ "sub": "user-1", "tenant": "acme", "azp": "assistant" });

@@ -4,7 +4,7 @@
 //! `WRIT_TRACES` sets the number of traces. A trace that parts the two is shrunk and printed as JSON, to
 //! be kept in `traces/`, where each is played again.
 
-#![expect(clippy::panic, clippy::arithmetic_side_effects, reason = "a test")]
+#![expect(clippy::panic, clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test")]
 
 use std::cell::{Cell, RefCell};
 
@@ -82,6 +82,9 @@ fn acts() -> impl Strategy<Value = Act> {
         16 => (tokens(), others(), proofs(), targets(), scopes()).prop_map(
             |(token, who, proof, target, scopes)| Act::Exchange { token, who, proof, target, scopes }
         ),
+        8 => (0..8_usize, prop::option::weighted(0.1, apps()), scopes())
+            .prop_map(|(refresh, by, scopes)| Act::Refresh { refresh, by, scopes }),
+        1 => (0..8_usize, others()).prop_map(|(refresh, by)| Act::GiveBack { refresh, by }),
         3 => (tokens(), others()).prop_map(|(token, by)| Act::Revoke { token, by }),
         1 => tokens().prop_map(|token| Act::End { token }),
         1 => (tokens(), apps()).prop_map(|(token, by)| Act::Complete { token, by }),
@@ -150,9 +153,22 @@ fn chance() -> TestRng {
 
 #[test]
 fn x11_x16_the_core_does_what_the_model_says() {
+    play(Stage::new(None), 1_000);
+}
+
+/// The same where a session is over after a while without a hop.
+#[test]
+fn x16_the_core_does_what_the_model_says_of_idle_sessions() {
+    play(Stage::idle(IDLE_SECS, None), 500);
+}
+
+/// Two of the waits of a trace together, and more than each.
+const IDLE_SECS: i64 = 400;
+
+fn play(stage: Stage, usual: u32) {
     let count = std::env::var("WRIT_TRACES").ok().and_then(|text| text.parse().ok());
-    let count = count.unwrap_or(1_000);
-    let stage = RefCell::new(Stage::new(None));
+    let count = count.unwrap_or(usual);
+    let stage = RefCell::new(stage);
     let (played, found) = explore(&stage, count, SHRINKS, chance(), |act| act);
     println!("{played} traces: {:?}", stage.borrow().played);
     if let Some((trace, what)) = found {
@@ -195,10 +211,18 @@ fn x11_x16_kept_traces_hold() {
 /// A model that finds nothing says nothing: each of these bugs parts it from the core.
 #[test]
 fn x11_x16_the_traces_find_planted_bugs() {
-    let bugs =
-        [Bug::IgnoreEnded, Bug::DropRevoked, Bug::CheckOnlyParent, Bug::IgnoreSpent, Bug::DropHop];
-    for bug in bugs {
-        let stage = RefCell::new(Stage::new(Some(bug)));
+    let bugs = [
+        Bug::IgnoreEnded,
+        Bug::DropRevoked,
+        Bug::CheckOnlyParent,
+        Bug::IgnoreSpent,
+        Bug::DropHop,
+        Bug::RotateBlindly,
+    ];
+    let stages = bugs.map(|bug| (bug, Stage::new(Some(bug)))).into_iter();
+    let idle = (Bug::IgnoreIdle, Stage::idle(IDLE_SECS, Some(Bug::IgnoreIdle)));
+    for (bug, stage) in stages.chain([idle]) {
+        let stage = RefCell::new(stage);
         let (played, found) = explore(&stage, 2_000, SHRINKS, fixed(), |act| act);
         let (trace, what) = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
         println!("{bug:?} after {played} traces, {} acts: {what}", trace.len());

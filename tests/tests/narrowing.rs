@@ -77,6 +77,7 @@ fn zone(defaults: &[u8], secs: &[i64], envelope: Option<Envelope>) -> Active {
         algorithm: Algorithm::ES256,
         token_secs: 300,
         session_secs: 3_600,
+        idle_secs: None,
         record_secs: 3_600,
         danger_allow_http_loopback: false,
         issuers: BTreeMap::new(),
@@ -133,6 +134,8 @@ fn root(zone: &Active, root_scopes: u8, life: i64, envelope: Option<&Envelope>) 
         path: vec![step],
         seq: 1,
         status: Status::new(&zone.bundle, "session", NOW.plus(life)),
+        idle: None,
+        refresh: None,
     }
 }
 
@@ -183,7 +186,7 @@ fn ask(target: String, asked: Option<u8>) -> Ask {
         },
         client: None,
         client_id: None,
-        target,
+        target: Some(target),
         scopes: asked.map(scopes),
         task: None,
         task_id: None,
@@ -212,7 +215,7 @@ fn narrow(
         number => resource(number),
     };
     let ask = ask(target, step.asked);
-    let standing = Standing { envelope: envelope.cloned(), ends: None };
+    let standing = Standing { envelope: envelope.cloned(), ..Standing::default() };
     let parties = Parties::join(zone, application(step.presenter), proofs)
         .map_err(|refusal| refusal.reason)?;
     let task = task::of(zone, &ask, &parties).map_err(|refusal| refusal.reason)?;

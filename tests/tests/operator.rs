@@ -169,10 +169,18 @@ fn ci(bundle: &mut Bundle) -> &mut Issuer {
 fn s08_a_bundle_that_the_compiler_would_refuse_is_not_activated_over_http() {
     let world = World::new("plain");
     let sound = Zone::load("plain", &Places::in_process()).compile().unwrap();
-    let spoilt: [(&str, Spoil); 18] = [
+    let spoilt: [(&str, Spoil); 22] = [
         ("`session_secs`", |bundle| bundle.session_secs = i64::MAX),
         ("`token_secs`", |bundle| bundle.token_secs = 86_401),
         ("`record_secs`", |bundle| bundle.record_secs = 1),
+        ("`idle_secs`", |bundle| bundle.idle_secs = Some(59)),
+        ("`idle_secs`", |bundle| bundle.idle_secs = Some(3_601)),
+        ("`refresh_secs`", |bundle| {
+            bundle.applications.get_mut("assistant").unwrap().refresh_secs = Some(3_601);
+        }),
+        ("`refresh_secs`", |bundle| {
+            bundle.applications.get_mut("builder").unwrap().refresh_secs = Some(60);
+        }),
         ("loopback", |bundle| bundle.danger_allow_http_loopback = true),
         ("version", |bundle| bundle.version = 2),
         ("compares no claim", |bundle| {

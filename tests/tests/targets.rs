@@ -105,6 +105,43 @@ fn j21_of_parallel_uses_on_two_instances_exactly_one_wins() {
     }
 }
 
+fn refreshing(token: &str) -> Request {
+    as_assistant(&[("grant_type", "refresh_token"), ("refresh_token", token)])
+}
+
+/// However many use one refresh token at one moment, it counts on by one, and all of them get the one
+/// successor. A use of the first after its successor's ends them all, on both instances.
+#[test]
+fn a05_of_parallel_uses_of_a_refresh_token_one_counts_on() {
+    let running = two_instances(&[]);
+    let given = |request: &Request| {
+        let body = running.send(request).json().unwrap_or_default();
+        body["refresh_token"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+    };
+    let number = |token: &str| writ_tests::trace::claims(token)["refresh"]["number"].clone();
+    let exp = clock() + 1_000;
+    let claims = json!({ "sub": "alice", "tenant": "acme", "azp": "assistant", "exp": exp });
+    let person = running.sign(json!({ "from": "idp", "claims": claims }), clock());
+    let first = given(&as_assistant(&[
+        ("grant_type", EXCHANGE),
+        ("subject_token", &person),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+        ("resource", FILES),
+    ]));
+    let mut last = first.clone();
+    for generation in 2..5 {
+        let statuses = race(&running, &refreshing(&last), 16);
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        last = given(&refreshing(&last));
+        assert_eq!(number(&last), generation);
+    }
+    let statuses = race(&running, &refreshing(&first), 4);
+    assert!(statuses.iter().all(|status| *status == 400), "{statuses:?}");
+    for instance in &running.instances {
+        assert_eq!(send(instance, &refreshing(&last)).unwrap().status, 400);
+    }
+}
+
 /// X12: what is asked for after a revocation was acknowledged is refused, whoever is in the middle of
 /// something.
 #[test]

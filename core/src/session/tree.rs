@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::end::Ended;
-use super::{DENIALS, DENIED, ENDED, HOP, OPENED, Opened, REVOKED, partition};
+use super::{DENIALS, DENIED, ENDED, HOP, Opened, REVOKED, openings, partition};
 use crate::host::{Host, Partition, Range, Record, Unavailable};
 use crate::limits;
 use crate::moment::Timestamp;
@@ -17,6 +17,8 @@ pub struct Standing {
     pub opened: Option<Opened>,
     /// When it ends by itself, or did.
     pub ends: Option<Timestamp>,
+    /// When it was or will be idle for too long, where it has such a limit.
+    pub idles: Option<Timestamp>,
     /// Its end, if it was ended.
     pub ended: Option<Ended>,
 }
@@ -25,9 +27,10 @@ impl Standing {
     /// `active`, `ended` by somebody, or `expired` by itself.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> &'static str {
+        let idle = self.idles.is_some_and(|idles| now >= idles);
         match (&self.ended, self.ends) {
             (Some(_), _) => "ended",
-            (None, Some(ends)) if now < ends => "active",
+            (None, Some(ends)) if now < ends && !idle => "active",
             (None, _) => "expired",
         }
     }
@@ -50,18 +53,21 @@ pub async fn standing<H: Host>(
     session: &str,
 ) -> Result<Standing, Unavailable> {
     let place = partition(zone, session);
-    let opened = one(host, &place, OPENED).await?;
+    let (opened, active) = openings(host, &place).await?;
     let ended = one(host, &place, ENDED).await?;
     let (opened, expires) = match opened {
         Some(record) => (Some(parse::<Opened>(&record)?), Some(record.expires)),
         None => (None, None),
     };
     let ends = opened.as_ref().and_then(|opened| opened.ends).or(expires);
+    // Where the record of the last hop is gone, it has been idle since before it was swept.
+    let limited = opened.as_ref().filter(|opened| opened.idle.is_some());
+    let idles = limited.map(|opened| active.unwrap_or(opened.at));
     let ended = ended.map(|record| parse::<Ended>(&record)).transpose()?;
     // A task's session can be opened anew when the end of an earlier one has been forgotten.
     let begun = opened.as_ref().map(|opened| opened.at);
     let ended = ended.filter(|ended| begun.is_none_or(|begun| begun <= ended.at));
-    Ok(Standing { opened, ends, ended })
+    Ok(Standing { opened, ends, idles, ended })
 }
 
 /// The record of one hop, as the event that it is.

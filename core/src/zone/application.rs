@@ -7,6 +7,7 @@ use super::read::Table;
 use super::{issuer, keys, tag};
 use crate::bundle::{Application, Credential, TagOn};
 use crate::jwk::Algorithm;
+use crate::limits;
 
 /// Reads `[applications]`.
 pub(super) fn read(root: &Table, frame: &Frame) -> BTreeMap<String, Application> {
@@ -16,10 +17,26 @@ pub(super) fn read(root: &Table, frame: &Frame) -> BTreeMap<String, Application>
         let credentials = rows.iter().filter_map(|row| credential(row, frame)).collect();
         let tags = tag::complete(frame, table, TagOn::Application);
         let dpop = table.flag("dpop") == Some(true);
+        let refresh_secs = refresh_secs(table, frame, rows.is_empty());
         table.finish();
-        Application { credentials, dpop, tags }
+        Application { credentials, dpop, tags, refresh_secs }
     };
     tables.iter().map(|(id, table)| (id.text.to_owned(), one(table))).collect()
+}
+
+/// A refresh token is for whoever proves itself by a secret or a key, and no session lasts longer.
+fn refresh_secs(table: &Table, frame: &Frame, unproven: bool) -> Option<i64> {
+    let secs = table.number("refresh_secs", &limits::REFRESH_SECS)?;
+    let at = table.item("refresh_secs").map_or(table.at, |item| item.at);
+    if secs > frame.session_secs {
+        table.mistake(at, "`refresh_secs` must not be more than the zone's `session_secs`");
+    }
+    if unproven {
+        let what = "`refresh_secs` is for applications with a secret or a key in `credentials`: the \
+                    others have their platform's token";
+        table.mistake(at, what);
+    }
+    Some(secs)
 }
 
 fn credential(row: &Table, frame: &Frame) -> Option<Credential> {

@@ -89,6 +89,8 @@ fn header(bundle: &Bundle) -> Result<Loopback, String> {
     ensure(bundle.token_secs <= bundle.session_secs, || {
         "`token_secs` must not be more than `session_secs`".to_owned()
     })?;
+    let idle = |secs: i64| limits::IDLE_SECS.contains(&secs) && secs <= bundle.session_secs;
+    ensure(bundle.idle_secs.is_none_or(idle), || "`idle_secs` is out of range".to_owned())?;
     Ok(if home { Loopback::Allowed } else { Loopback::Refused })
 }
 
@@ -264,6 +266,13 @@ fn party(
     })?;
     ensure(!bundle.resources.contains_key(id), || "is a resource too".to_owned())?;
     complete(bundle, &application.tags, TagOn::Application)?;
+    let proven = !application.credentials.is_empty();
+    ensure(
+        application.refresh_secs.is_none_or(|secs| {
+            proven && limits::REFRESH_SECS.contains(&secs) && secs <= bundle.session_secs
+        }),
+        || "`refresh_secs` is out of range, or for nobody".to_owned(),
+    )?;
     application.credentials.iter().try_for_each(|credential| match credential {
         Credential::Secret { sha256 } => {
             let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);

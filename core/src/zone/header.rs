@@ -18,6 +18,7 @@ pub(super) struct Header {
     pub(super) algorithm: Algorithm,
     pub(super) token_secs: i64,
     pub(super) session_secs: i64,
+    pub(super) idle_secs: Option<i64>,
     pub(super) record_secs: i64,
     pub(super) loopback: Loopback,
 }
@@ -28,6 +29,7 @@ pub(super) struct Frame<'a> {
     pub(super) report: &'a Report,
     pub(super) issuer: &'a str,
     pub(super) loopback: Loopback,
+    pub(super) session_secs: i64,
     pub(super) uploaded: &'a BTreeMap<String, String>,
     pub(super) tags: BTreeMap<String, Tag>,
     pub(super) issuers: Declared<'a>,
@@ -48,6 +50,7 @@ pub(super) fn read(root: &Table) -> Header {
             algorithm: Algorithm::ES256,
             token_secs: TOKEN_SECS,
             session_secs: SESSION_SECS,
+            idle_secs: None,
             record_secs: RECORD_SECS,
             loopback: Loopback::Refused,
         };
@@ -61,6 +64,11 @@ pub(super) fn read(root: &Table) -> Header {
     if token_secs > session_secs {
         zone.mistake(zone.at, "`token_secs` must not be more than `session_secs`");
     }
+    let idle_secs = zone.number("idle_secs", &limits::IDLE_SECS);
+    if idle_secs.is_some_and(|secs| secs > session_secs) {
+        let at = zone.item("idle_secs").map_or(zone.at, |item| item.at);
+        zone.mistake(at, "`idle_secs` must not be more than `session_secs`");
+    }
     let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
     let header = Header {
         name: name.map_or_else(String::new, |name| name.text.to_owned()),
@@ -68,6 +76,7 @@ pub(super) fn read(root: &Table) -> Header {
         algorithm: zone.choice("algorithm", &algorithms).unwrap_or(Algorithm::ES256),
         token_secs,
         session_secs,
+        idle_secs,
         record_secs: zone.number("record_secs", &limits::RECORD_SECS).unwrap_or(RECORD_SECS),
         loopback,
     };

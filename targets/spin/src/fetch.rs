@@ -10,8 +10,7 @@ use wasi::io::streams::StreamError;
 use writ_core::host::Unavailable;
 use writ_core::http::{Inbound, Outbound};
 use writ_core::limits;
-
-use crate::address::{Place, place};
+use writ_core::place::{Place, place};
 
 /// Fetches a document, as [`writ_core::host::Outside::fetch`] says. An instance has one request, so it
 /// simply waits.

@@ -4,7 +4,6 @@
 //! `wasm32-wasip2`; natively it is empty, and `tests/suite` has what needs no Spin.
 #![cfg(target_family = "wasm")]
 
-pub mod address;
 mod component;
 pub mod crypto;
 mod fetch;

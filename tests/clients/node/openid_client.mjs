@@ -165,6 +165,28 @@ const cases = {
     }
   },
 
+  async 'refreshing'(known) {
+    const config = await assistant(known)
+    const first = (await alicesFiles(known)).refresh_token
+    const second = await client.refreshTokenGrant(config, first)
+    const { sub, act } = await verify(known, config, second.access_token)
+    assert.deepEqual([sub, act], ['user:idp:alice', { sub: 'assistant' }])
+    // An answer that got lost is asked for again.
+    const again = await client.refreshTokenGrant(config, first)
+    const third = await client.refreshTokenGrant(config, again.refresh_token, { scope: 'read' })
+    assert.equal(third.scope, 'read')
+    for (const spent of [first, third.refresh_token]) {
+      await assert.rejects(client.refreshTokenGrant(config, spent), refused('invalid_grant', 400))
+    }
+  },
+
+  async 'a refresh token is revoked'(known) {
+    const config = await assistant(known)
+    const { refresh_token } = await alicesFiles(known)
+    await client.tokenRevocation(config, refresh_token, { token_type_hint: 'refresh_token' })
+    await assert.rejects(client.refreshTokenGrant(config, refresh_token), refused('invalid_grant', 400))
+  },
+
   async 'a wrong secret'(known) {
     // With Basic the answer is a challenge, which the library reports as one of its own kind.
     const basic = client.clientCredentialsGrant(await assistant(known, 'not-the-secret'), { resource: FILES })

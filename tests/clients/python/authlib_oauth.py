@@ -124,6 +124,31 @@ def case_httpx_does_the_same(known):
     equal(validate(known, asyncio.run(go())["access_token"])["sub"], "assistant", "the subject")
 
 
+def case_refresh(known):
+    made = session(known)
+    first = made.fetch_token(
+        endpoint(known),
+        grant_type=EXCHANGE,
+        subject_token=known.alice,
+        subject_token_type=ID_TOKEN,
+        resource=FILES,
+        scope="read write",
+    )["refresh_token"]
+    # The library keeps what it is given, and shows that the next time.
+    second = made.refresh_token(endpoint(known))
+    claims = validate(known, second["access_token"], ["read", "write"])
+    equal((claims["sub"], claims["act"]), ("user:idp:alice", {"sub": "assistant"}), "who")
+    third = made.refresh_token(endpoint(known), scope="read")
+    equal(third["scope"], "read", "the scope")
+    tokens = {first, second["refresh_token"], third["refresh_token"]}
+    equal(len(tokens), 3, "how many refresh tokens there were")
+    # The first is spent, its successor too: what came of it all is over.
+    for spent in (first, third["refresh_token"]):
+        with raises(OAuthError) as caught:
+            made.refresh_token(endpoint(known), refresh_token=spent)
+        equal(caught.value.error, "invalid_grant", "the error")
+
+
 def case_private_key_jwt_for_the_issuer(known):
     for application in ("signer", "sdk"):
         answer = credentials(known, with_key(known, application, known.issuer))

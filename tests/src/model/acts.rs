@@ -245,7 +245,7 @@ pub enum Measure {
     CutOff,
 }
 
-/// One act of a trace. Tokens and proofs are meant by number, counted round those that there are.
+/// One act of a trace. Tokens, refresh tokens and proofs are meant by number, counted round those that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are what an act is about, by its own words")]
@@ -271,8 +271,12 @@ pub enum Act {
         target: Target,
         scopes: Option<u8>,
     },
+    /// A refresh token is used, by whose it is or by another.
+    Refresh { refresh: usize, by: Option<App>, scopes: Option<u8> },
     /// A token of ours is revoked, by its holder or by another.
     Revoke { token: usize, by: Option<App> },
+    /// A refresh token is revoked, by whose it is or by another.
+    GiveBack { refresh: usize, by: Option<App> },
     /// The operator ends the session of a token.
     End { token: usize },
     /// An application says that the task of a token's session is completed.

@@ -8,20 +8,20 @@ use super::{
 };
 
 /// A request for a token, as far as it is judged.
-struct Request {
+pub(super) struct Request {
     subject: Subject,
     holder: App,
-    actors: Vec<App>,
-    parent: Option<usize>,
+    pub(super) actors: Vec<App>,
+    pub(super) parent: Option<usize>,
     rules: BTreeSet<Rule>,
     target: Target,
     scopes: Option<u8>,
     /// What may be had of them.
     granted: BTreeSet<&'static str>,
     /// The end of everything shown.
-    bounds: Vec<i64>,
+    pub(super) bounds: Vec<i64>,
     /// What is wrong with it.
-    wrong: BTreeSet<&'static str>,
+    pub(super) wrong: BTreeSet<&'static str>,
 }
 
 impl Model {
@@ -62,8 +62,10 @@ impl Model {
         let ends = joins.map_or(self.now + SESSION_SECS, |session| self.sessions[session].ends);
         request.bounds.push(ends);
         self.narrow(&mut request, bounded);
-        let late = if ended { ["invalid_request"].into() } else { BTreeSet::new() };
-        let session = Session { opener: who, ends, ended: None, bounded };
+        // Nor does it come back after it was idle for too long.
+        let idle = joins.is_some_and(|session| self.is_idle(&self.sessions[session]));
+        let late = if ended || idle { ["invalid_request"].into() } else { BTreeSet::new() };
+        let session = Session { opener: who, ends, ended: None, active: self.now, bounded };
         match (joins, known) {
             (Some(session), _) => self.decide(request, &late, |_| session),
             // Another life of the same task.
@@ -102,7 +104,7 @@ impl Model {
         request.bounds.push(ends);
         self.narrow(&mut request, false);
         let late = if self.proofs[proof].spent { [error].into() } else { BTreeSet::new() };
-        let session = Session { opener: who, ends, ended: None, bounded: false };
+        let session = Session { opener: who, ends, ended: None, active: self.now, bounded: false };
         self.decide(request, &late, |model| {
             let session = model.begin(session);
             model.proofs[proof].spent = true;
@@ -135,8 +137,14 @@ impl Model {
         let late = self.beside(proof, who, None, &mut request);
         self.narrow(&mut request, false);
         self.spend(proof, &request);
-        let session = Session { opener: who, ends, ended: None, bounded: false };
-        self.decide(request, &late, |model| model.begin(session))
+        let session = Session { opener: who, ends, ended: None, active: self.now, bounded: false };
+        match self.decide(request, &late, |model| model.begin(session)) {
+            // A platform's proof gives another token when that is needed.
+            Expected::Issued(token, _) if proof.is_none() => {
+                Expected::Issued(token, self.begin_family())
+            }
+            decided => decided,
+        }
     }
 
     pub(super) fn exchange(
@@ -214,7 +222,7 @@ impl Model {
 
     /// Scopes: those asked for, or what every hop above had there, or the resource's own; never beyond
     /// either, nor beyond what the task is for.
-    fn narrow(&self, request: &mut Request, bounded: bool) {
+    pub(super) fn narrow(&self, request: &mut Request, bounded: bool) {
         let target = request.target;
         let above = request.parent.into_iter().flat_map(|parent| self.path(parent));
         let had = above.filter(|hop| hop.target == target && target != Target::Itself);
@@ -238,7 +246,7 @@ impl Model {
     }
 
     /// Issues what is asked for, if nothing is wrong with it.
-    fn decide(
+    pub(super) fn decide(
         &mut self,
         request: Request,
         late: &BTreeSet<&'static str>,
@@ -248,6 +256,7 @@ impl Model {
             return Expected::Refused(&request.wrong | late);
         }
         let session = session(self);
+        self.sessions[session].active = self.now;
         let ends = request.bounds.iter().copied().min().unwrap_or(i64::MAX);
         let token = Token {
             session,
@@ -263,12 +272,12 @@ impl Model {
             revoked: false,
         };
         self.tokens.push(token.clone());
-        Expected::Issued(Box::new(token))
+        Expected::Issued(Box::new(token), None)
     }
 }
 
 impl Request {
-    fn of(subject: Subject, holder: App, target: Target, scopes: Option<u8>) -> Self {
+    pub(super) fn of(subject: Subject, holder: App, target: Target, scopes: Option<u8>) -> Self {
         Self {
             subject,
             holder,

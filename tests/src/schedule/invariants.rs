@@ -27,6 +27,14 @@ pub enum Role {
         /// The hop; none where it is the whole session.
         hop: Option<String>,
     },
+    /// A use of a refresh token that was spent long ago, which stops the hop that it rests on: being
+    /// refused is its acknowledgement.
+    Reuse {
+        /// The session.
+        session: String,
+        /// The hop.
+        hop: String,
+    },
     /// A change to the zone.
     Change,
 }
@@ -120,15 +128,17 @@ fn one_winner(roles: &[Role], ran: &Ran) -> Result<(), String> {
 /// What begins after a stop was acknowledged gets nothing that rests on what was stopped.
 fn acknowledged(roles: &[Role], ran: &Ran) -> Result<(), String> {
     for (stopper, role) in roles.iter().enumerate() {
-        let Role::Stop { session, hop } = role else { continue };
-        if ran.answers[stopper].status / 100 != 2 {
-            continue;
-        }
+        let status = ran.answers[stopper].status;
+        let (session, hop) = match role {
+            Role::Stop { session, hop } if status / 100 == 2 => (session, hop.as_ref()),
+            Role::Reuse { session, hop } if status == 400 => (session, Some(hop)),
+            _ => continue,
+        };
         for (who, answer) in ran.answers.iter().enumerate() {
             let Some(token) = issued(answer) else { continue };
             let claims = claims(&token);
             let rests = claims["sid"] == session.as_str()
-                && hop.as_ref().is_none_or(|hop| path_of(&claims).contains(hop));
+                && hop.is_none_or(|hop| path_of(&claims).contains(hop));
             if rests && ran.began[who] > ran.answered[stopper] {
                 return Err(format!(
                     "racer {who} began after racer {stopper}'s stop was acknowledged, and has a token"

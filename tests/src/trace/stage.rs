@@ -32,6 +32,8 @@ pub struct Stage {
     pub(super) beginning: i64,
     pub(super) number: usize,
     pub(super) disabled: BTreeSet<Whom>,
+    /// The zone's idle limit.
+    pub(super) idle: Option<i64>,
     /// How many acts were played, and what came of them.
     pub played: BTreeMap<&'static str, usize>,
 }
@@ -54,7 +56,16 @@ impl Stage {
     /// The core in process, and what is wrong with its hosts. The zone is compiled once.
     #[must_use]
     pub fn new(bug: Option<Bug>) -> Self {
-        let world = World::new("plain");
+        Self::of(World::new("plain"), bug)
+    }
+
+    /// As [`Stage::new`], where a session is over after so many seconds without a hop.
+    #[must_use]
+    pub fn idle(secs: i64, bug: Option<Bug>) -> Self {
+        Self { idle: Some(secs), ..Self::of(World::idle(secs), bug) }
+    }
+
+    fn of(world: World, bug: Option<Bug>) -> Self {
         let instances = [world.host.sibling(), world.host.sibling()];
         Self::with(Service::InProcess(Box::new(InProcess { world, instances, bug })))
     }
@@ -67,7 +78,7 @@ impl Stage {
 
     fn with(service: Service) -> Self {
         let (disabled, played) = (BTreeSet::new(), BTreeMap::new());
-        Self { service, beginning: BEGINNING, number: 0, disabled, played }
+        Self { service, beginning: BEGINNING, number: 0, disabled, idle: None, played }
     }
 
     /// Leaves nothing of the trace before.

@@ -57,4 +57,4 @@ const KEYS: &str = "name issuer algorithm token_secs session_secs record_secs da
     preset audience several_audiences keys algorithms lifetime_secs single_use token_id typ \
     token_types kid_optional subject subject_claim client_claim clients namespace device_claim require application \
     user claims alone task_id task tags credentials sha256 legacy_audience dpop scopes default_scopes \
-    owner may_present envelope claimants on values default of pointer type";
+    owner may_present envelope claimants on values default of pointer type refresh_secs idle_secs";

@@ -12,6 +12,17 @@ credentials = [{ }] #! application `a`: `kind` is missing";
     a_credential_of_another_kind: "
 [applications.a]
 credentials = [{ kind = \"password\" }] #! application `a`: `kind` must be `secret` or `key`, not `password`";
+    refresh_tokens_that_do_not_outlive_their_grace: "
+[applications.a]
+credentials = [{ kind = \"secret\", sha256 = \"4be5d8c0a1f23e96b7784f5160d9c3ae12b05f7d8e964c3a2b1d0f9e8c7b6a59\" }]
+refresh_secs = 59 #! application `a`: `refresh_secs` must be from 60 to 2592000";
+    refresh_tokens_that_outlive_sessions: "
+[applications.a]
+credentials = [{ kind = \"secret\", sha256 = \"4be5d8c0a1f23e96b7784f5160d9c3ae12b05f7d8e964c3a2b1d0f9e8c7b6a59\" }]
+refresh_secs = 43201 #! application `a`: `refresh_secs` must not be more than the zone's `session_secs`";
+    refresh_tokens_for_a_workload: "
+[applications.a]
+refresh_secs = 3600 #! application `a`: `refresh_secs` is for applications with a secret or a key in `credentials`: the others have their platform's token";
     a_secret_in_the_clear: "
 [applications.a]
 credentials = [{ kind = \"secret\", sha256 = \"hunter2\" }] #! application `a`: `sha256` must be 64 hexadecimal digits in lower case";

@@ -21,6 +21,10 @@ fix = 1 #! task `fix` must be a table, not an integer";
 token_secs = 9 #! `zone`: `token_secs` must be from 10 to 86400";
     session_life_outside_its_limits: "
 session_secs = 2592001 #! `zone`: `session_secs` must be from 60 to 2592000";
+    idle_limit_outside_its_limits: "
+idle_secs = 59 #! `zone`: `idle_secs` must be from 60 to 2592000";
+    idle_limit_beyond_the_session: "
+idle_secs = 43201 #! `zone`: `idle_secs` must not be more than `session_secs`";
     life_that_is_no_integer: "
 token_secs = 3.5 #! `zone`: `token_secs` must be an integer, not a number with a fraction";
     algorithm_that_does_not_exist: "

@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::types::{
 };
 use writ_core::host::{Batch, Entry, Expect, Partition, Record, Write};
 use writ_core::moment::Timestamp;
+use writ_core::session;
 use writ_core::store::Stored;
 
 use super::layout::{
@@ -306,6 +307,14 @@ impl Part {
         (self.name(REVOCATIONS), self.value(most))
     }
 
+    /// An item stays until the latest expiry in it; but a session's last hop needs no longer than its
+    /// opening, which lies beside it.
+    fn keep(&mut self, record: &Record) {
+        if record.key != session::ACTIVE {
+            self.expires = self.expires.max(Some(record.expires));
+        }
+    }
+
     fn put_first(&mut self, record: &Record, batch: &str) {
         let attributes = layout::attributes(record, 1, batch);
         if self.nested {
@@ -314,7 +323,7 @@ impl Part {
         } else {
             self.put = Some(attributes);
         }
-        self.expires = self.expires.max(Some(record.expires));
+        self.keep(record);
     }
 
     fn put_again(&mut self, record: &Record, batch: &str) {
@@ -326,7 +335,7 @@ impl Part {
                 self.set.push((path, value));
             }
         }
-        self.expires = self.expires.max(Some(record.expires));
+        self.keep(record);
     }
 
     /// Sees to it that the item is not swept before the latest expiry in it.

@@ -195,6 +195,37 @@ async fn a_hop_is_one_transaction_of_few_items() {
     assert_eq!(aws.store().commit(&place, again).await, Ok(Commit::Refused(key)));
 }
 
+/// What a session's last hop was is written among the facts, which are looked at anyway, and does not
+/// keep them; a refresh token is counted in an item of its own. No plan of these guesses wrong.
+#[tokio::test]
+async fn an_idle_limit_costs_no_item_and_a_refresh_token_one() {
+    let aws = Aws::start();
+    let place = session("one", "idle");
+    let last = |secs| Write::Put(Record { expires: NOW.plus(secs), ..record("opened/active", "") });
+    let active = || Expect::Live { key: "opened/active".into(), until: NOW };
+    let version = |version| Expect::Version { key: "refresh/1".into(), version };
+    let turned = || put("refresh/1", "{}");
+    for (id, expect, write, items) in [
+        ("1", vec![], vec![last(300), turned()], 3),
+        ("2", vec![active()], vec![last(90_000)], 2),
+        ("3", vec![active(), version(1)], vec![last(300), turned()], 3),
+        ("4", vec![active(), version(2)], vec![last(300)], 3),
+    ] {
+        let mut batch = hop(id, id == "1", 1);
+        batch.expect.extend(expect);
+        batch.write.extend(write);
+        aws.faults.take();
+        assert_eq!(aws.store().commit(&place, batch).await.unwrap(), Commit::Done, "{id}");
+        assert_eq!(self::items(&aws), [items], "{id}");
+        let opened = record("opened", "").expires.0;
+        let swept = aws.ttl("session one idle", "facts").await;
+        assert_eq!(swept, Some(opened + 24 * 3600), "{id}");
+    }
+    let read = aws.store().read(&place, Range::of("opened")).await.unwrap();
+    let keys: Vec<&str> = read.iter().map(|record| &*record.key).collect();
+    assert_eq!(keys, ["opened", "opened/active"]);
+}
+
 /// However many tokens of a session are revoked, the item that every commit of it conditions on stays
 /// small; what was revoked stops what rests on it, wherever the fact lies.
 #[tokio::test]

@@ -275,7 +275,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// The writer's page cache, in KiB: a good part of the index of a busy hour.
-const CACHE_KIB: i64 = 4_096;
+const CACHE_KIB: i64 = 2_048;
 
 /// Pages in the log before it is folded into the file: 16 MiB.
 const CHECKPOINT_PAGES: i64 = 4_096;

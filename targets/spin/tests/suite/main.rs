@@ -1,7 +1,5 @@
-//! What can be tested without a Spin: the stores' commands, the signatures, and which URLs are fetched.
+//! What can be tested without a Spin: the stores' commands and the signatures.
 
-#[path = "../../src/address.rs"]
-pub mod address;
 #[path = "../../src/crypto.rs"]
 pub mod crypto;
 #[path = "../../src/redis.rs"]
@@ -11,8 +9,6 @@ pub mod sqlite;
 
 #[path = "../../../../tests/contract.rs"]
 mod contract;
-#[path = "address.rs"]
-mod of_address;
 #[path = "crypto.rs"]
 mod of_crypto;
 #[path = "redis.rs"]
