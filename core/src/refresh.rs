@@ -185,7 +185,7 @@ pub async fn again<H: Host>(
             Entered::Superseded | Entered::Overtaken => {}
         }
     }
-    session::revoke(host, zone, shown, moment).await?;
+    session::end::revoke(host, zone, shown, moment).await?;
     event.revoked = Some(shown.jti.clone());
     let detail = "it was used before, and with it its family ends";
     Err(Refusal::proof(Slot::Refresh, Reason::RefreshReused, detail).into())

@@ -52,7 +52,7 @@ pub async fn revoke<H: Host>(
         let detail = format!("the token is `{}`'s", own.client_id);
         return Err(Refusal::request(Reason::PresenterRefused, detail).into());
     }
-    session::revoke(host, zone, &own, moment).await?;
+    session::end::revoke(host, zone, &own, moment).await?;
     event.revoked = Some(own.jti);
     Ok(())
 }

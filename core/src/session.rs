@@ -25,7 +25,6 @@ use crate::own::{OwnToken, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refresh::{Family, Turn, Turned};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
-use crate::status;
 use crate::task::{self, Envelope};
 
 /// The record of a session's opening.
@@ -428,46 +427,6 @@ pub async fn alive<H: Host>(
         }
         Commit::Refused(key) if key == ACTIVE => Err(refuse(Reason::SessionIdle, IDLE).into()),
         Commit::Refused(key) => Err(refuse(Reason::HopRevoked, &key).into()),
-        Commit::Contended => Err(contended(&partition).into()),
-    }
-}
-
-/// Revokes a hop and with it everything below it: no commit that relies on it succeeds any more. One
-/// fact is written, however many descendants there are.
-///
-/// # Errors
-///
-/// The store does not say that it holds the fact.
-pub async fn revoke<H: Host>(
-    host: &H,
-    zone: &Active,
-    token: &OwnToken,
-    moment: &Moment,
-) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct Revoked {
-        at: Timestamp,
-    }
-    // No session outlives it, whatever bundle it was opened under.
-    let ends = moment.now.plus(zone.snapshot.longest_secs.max(zone.bundle.session_secs));
-    let fact =
-        record(format!("{REVOKED}{}", token.jti), &Revoked { at: moment.now }, kept_until(ends))?;
-    let batch = Batch {
-        id: moment.id("revoke"),
-        now: moment.now,
-        until: None,
-        expect: Vec::new(),
-        index: vec![status::entry(token.status.hour(), &fact.key, moment.now)],
-        write: vec![Write::PutIfAbsent(fact)],
-    };
-    let partition = partition(&zone.bundle.zone, &token.sid);
-    match commit(host, &partition, batch).await? {
-        Commit::Done => Ok(()),
-        // The batch has no condition, and where the fact is there already it stays: a store that
-        // refuses it has not written it.
-        Commit::Refused(key) => {
-            Err(Unavailable(format!("the store refused the fact `{key}`")).into())
-        }
         Commit::Contended => Err(contended(&partition).into()),
     }
 }

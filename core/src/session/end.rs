@@ -1,12 +1,13 @@
-//! Ending a session: one fact that every later commit and introspection of the session looks for,
+//! Ending a session, or a hop and what is below it: one fact that every later commit and introspection of the session looks for,
 //! however many hops there are. Nothing is written to the hops; of the session, its opening was read.
 
 use serde::{Deserialize, Serialize};
 
-use super::{ENDED, OPENED, Opened, commit, contended, kept_until, partition, record};
+use super::{ENDED, OPENED, Opened, REVOKED, commit, contended, kept_until, partition, record};
 use crate::active::Active;
-use crate::host::{Batch, Commit, Expect, Host, Write};
+use crate::host::{Batch, Commit, Expect, Host, Unavailable, Write};
 use crate::moment::{Moment, Timestamp};
+use crate::own::OwnToken;
 use crate::refusal::{Failure, Reason, Refusal};
 use crate::status;
 
@@ -61,6 +62,46 @@ pub async fn end<H: Host>(
         Commit::Refused(_) => {
             let what = "there is no such session, or it is over";
             Err(Refusal::request(Reason::SessionUnknown, what).into())
+        }
+        Commit::Contended => Err(contended(&partition).into()),
+    }
+}
+
+/// Revokes a hop and with it everything below it: no commit that relies on it succeeds any more. One
+/// fact is written, however many descendants there are.
+///
+/// # Errors
+///
+/// The store does not say that it holds the fact.
+pub async fn revoke<H: Host>(
+    host: &H,
+    zone: &Active,
+    token: &OwnToken,
+    moment: &Moment,
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Revoked {
+        at: Timestamp,
+    }
+    // No session outlives it, whatever bundle it was opened under.
+    let ends = moment.now.plus(zone.snapshot.longest_secs.max(zone.bundle.session_secs));
+    let fact =
+        record(format!("{REVOKED}{}", token.jti), &Revoked { at: moment.now }, kept_until(ends))?;
+    let batch = Batch {
+        id: moment.id("revoke"),
+        now: moment.now,
+        until: None,
+        expect: Vec::new(),
+        index: vec![status::entry(token.status.hour(), &fact.key, moment.now)],
+        write: vec![Write::PutIfAbsent(fact)],
+    };
+    let partition = partition(&zone.bundle.zone, &token.sid);
+    match commit(host, &partition, batch).await? {
+        Commit::Done => Ok(()),
+        // The batch has no condition, and where the fact is there already it stays: a store that
+        // refuses it has not written it.
+        Commit::Refused(key) => {
+            Err(Unavailable(format!("the store refused the fact `{key}`")).into())
         }
         Commit::Contended => Err(contended(&partition).into()),
     }
