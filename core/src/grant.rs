@@ -69,13 +69,13 @@ pub struct Grant {
     pub spends: Vec<Claim>,
     /// For a user: the tags that its rule gave.
     pub user_tags: BTreeMap<String, String>,
-    /// The key that the token is bound to: whatever was shown that is bound is bound to it too, so that
-    /// nothing bound is ever exchanged for what is not (X10).
-    pub key: Option<Proven>,
     /// The session's idle limit, where it has one.
     pub idle: Option<Idle>,
     /// The refresh token that goes with it, where one does.
     pub family: Option<Family>,
+    /// The key that the token is bound to: whatever was shown that is bound is bound to it too, so that
+    /// nothing bound is ever exchanged for what is not (X10).
+    pub key: Option<Proven>,
 }
 
 /// What a token is for.
@@ -320,8 +320,8 @@ fn session(
             last = Some(root.expires);
             (id, Entry::Join, ends.unwrap_or(longest).min(root.expires))
         }
+        // Who begins the session sets its end, and who joins it has read that.
         (None, Some(id), None) => match standing.ends {
-            // Who begins the session sets its end, and who joins it has read that.
             Some(ends) => (id, Entry::Join, ends),
             None => (id, Entry::Begin, longest),
         },

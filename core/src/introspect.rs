@@ -98,7 +98,7 @@ fn active(own: &OwnToken) -> Result<Value, Unavailable> {
     let Value::Object(mut claims) = claims else {
         return Err(Unavailable("a token's claims are no object".to_owned()));
     };
-    // Where others look up what this answer says.
+    // Where others look up what this answer says, and what is for us alone.
     for name in ["path", "seq", "status", "idle"] {
         claims.remove(name);
     }

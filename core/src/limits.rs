@@ -49,9 +49,9 @@ pub const MEASURES: usize = 200;
 pub const LISTS: usize = 256;
 /// Bytes of a status list's entries when they are unpacked: a million entries of one bit.
 pub const LIST_BYTES: usize = 128 * 1024;
-/// Seconds a status list is used for at the most, whatever it says of itself, and where it says nothing.
-pub const LIST_FRESH_SECS: i64 = 300;
-/// Seconds after a status list could not be had during which it is not asked for again.
+/// Seconds a status list is used for at the most, whatever it says of itself.
+pub const LIST_SECS: i64 = 300;
+/// Seconds between two attempts to get a status list.
 pub const LIST_COOLDOWN_SECS: i64 = 5;
 /// Proofs of possession that an instance of a resource server remembers: 700 a second for the longest
 /// time that one could be shown, in about 4 MB.
@@ -155,8 +155,8 @@ pub const ENVELOPE: usize = 64;
 pub const TOKEN_SECS: std::ops::RangeInclusive<i64> = 10..=86_400;
 /// Shortest and longest life of a session, in seconds.
 pub const SESSION_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
-/// Shortest and longest time without a hop after which a session is over, in seconds: longer than a
-/// decision may take, which is [`SNAPSHOT_STALE_SECS`].
+/// Shortest and longest time without a hop after which a session is over, in seconds: far longer than a
+/// decision may take, which is [`SNAPSHOT_STALE_SECS`] and counts as idle already.
 pub const IDLE_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;
 /// Shortest and longest life of an unused refresh token, in seconds: longer than the grace beneath.
 pub const REFRESH_SECS: std::ops::RangeInclusive<i64> = 60..=30 * 86_400;

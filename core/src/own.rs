@@ -345,9 +345,9 @@ pub async fn read<H: Host>(
     live(host, zone, slot, Some(TokenType::AccessToken), parsed, now).await
 }
 
-/// The claims of a token of ours that is to be revoked, of whichever type. What may heal is no obstacle: a rule that a
-/// rollback brings back, an application that is enabled again. Nor is the end of its life on a clock
-/// that is ahead of others'.
+/// The claims of a token of ours that is to be revoked, of whichever type. What may heal is no
+/// obstacle: a rule that a rollback brings back, an application that is enabled again. Nor is the end of
+/// its life on a clock that is ahead of others'.
 ///
 /// # Errors
 ///

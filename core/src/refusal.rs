@@ -66,10 +66,10 @@ pub enum Slot {
     Actor,
     /// `assertion` of the `jwt-bearer` grant.
     Assertion,
-    /// The `DPoP` header (RFC 9449 §4).
-    Dpop,
     /// `refresh_token`
     Refresh,
+    /// The `DPoP` header (RFC 9449 §4).
+    Dpop,
 }
 
 /// What the caller is answered.
@@ -395,9 +395,9 @@ const fn by_slot(slot: Slot, outcome: Outcome) -> Wire {
         Slot::Subject => (400, "invalid_request", "the subject token is not acceptable"),
         Slot::Actor => (400, "invalid_request", "the actor token is not acceptable"),
         Slot::Assertion => (400, "invalid_grant", "the assertion is not acceptable"),
+        Slot::Refresh => (400, "invalid_grant", "the refresh token is not acceptable"),
         // RFC 9449 §5.
         Slot::Dpop => (400, "invalid_dpop_proof", "the DPoP proof is not acceptable"),
-        Slot::Refresh => (400, "invalid_grant", "the refresh token is not acceptable"),
     };
     Wire { status, error, sentence, outcome }
 }

@@ -128,7 +128,7 @@ pub async fn standing<H: Host>(
     let Some((opened, ends)) = opening.filter(|(_, ends)| *ends > now) else {
         return Ok(known);
     };
-    if opened.idle.is_some() && active.is_none_or(|active| active <= now) {
+    if opened.idle.is_some() && active.is_none_or(|active| active < in_time(now)) {
         let slot = told(parties.root_slot);
         return Err(Refusal::proof(slot, Reason::SessionIdle, "its id joins it no more").into());
     }
@@ -144,9 +144,17 @@ const fn told(slot: Slot) -> Slot {
     }
 }
 
-/// The opening of a session and the end it was given; and when the session was or will be idle for too
-/// long, where it has such a limit.
-pub(crate) async fn opening<H: Host>(
+/// The opening of a session, and when its record expires.
+pub(crate) async fn opened<H: Host>(
+    host: &H,
+    zone: &Active,
+    session: &str,
+) -> Result<Option<(Opened, Timestamp)>, Unavailable> {
+    Ok(opening(host, zone, session).await?.0)
+}
+
+/// As [`opened`]; and when the session was or will be idle for too long, where it has such a limit.
+async fn opening<H: Host>(
     host: &H,
     zone: &Active,
     session: &str,
@@ -206,11 +214,11 @@ pub async fn extend<H: Host>(
     let partition = partition(&zone.bundle.zone, &grant.session.id);
     match commit(host, &partition, batch).await? {
         Commit::Done => Ok(Entered::Recorded),
-        Commit::Refused(key) if family.is_some_and(|family| family.key() == key) => {
-            Ok(Entered::Superseded)
-        }
         Commit::Refused(key) if key == OPENED && grant.session.entry == Entry::Begin => {
             Ok(Entered::Overtaken)
+        }
+        Commit::Refused(key) if family.is_some_and(|family| family.key() == key) => {
+            Ok(Entered::Superseded)
         }
         Commit::Refused(key) => Err(refusal(grant, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
@@ -225,7 +233,7 @@ pub enum Entered {
     Recorded,
     /// Another request opened the session that the hop was to begin. What it wrote can be read now.
     Overtaken,
-    /// Another generation of the refresh tokens is there than the one that was shown; all else holds.
+    /// All that was wrong with it is that the refresh token shown is not the last one.
     Superseded,
 }
 
@@ -240,19 +248,25 @@ fn expectations(grant: &Grant, now: Timestamp) -> Vec<Expect> {
     expect.push(Expect::Absent(ENDED.to_owned()));
     let path = grant.session.relies_on.iter();
     expect.extend(path.map(|hop| Expect::Absent(format!("{REVOKED}{hop}"))));
+    expect.extend(grant.idle.filter(|idle| idle.runs).map(|_| is_active(in_time(now))));
     if grant.key.is_some() {
         // The hop's id is the proof's: a hop that is there already is the proof's first use.
         expect.push(Expect::Absent(format!("{HOP}{}", grant.hop())));
     }
-    expect.extend(grant.idle.filter(|idle| idle.runs).map(|_| is_active(now)));
     // The last one, so that nothing else is wrong where this is what does not hold.
     expect.extend(grant.family.as_ref().and_then(Family::expectation));
     expect
 }
 
-/// The session was not idle for too long.
-fn is_active(now: Timestamp) -> Expect {
-    Expect::Live { key: ACTIVE.to_owned(), until: now }
+/// The session will not have been idle for too long before `until`.
+fn is_active(until: Timestamp) -> Expect {
+    Expect::Live { key: ACTIVE.to_owned(), until }
+}
+
+/// When a hop that is decided now is recorded at the latest. A session that is idle too long by then gets
+/// none: whoever is told meanwhile that it is over has been told the truth for good.
+fn in_time(now: Timestamp) -> Timestamp {
+    now.plus(limits::SNAPSHOT_STALE_SECS)
 }
 
 fn writes(
@@ -471,7 +485,7 @@ async fn commit<H: Host>(
 }
 
 /// What is wrong with a session that was idle for too long.
-const IDLE: &str = "no hop was added to the session for too long";
+const IDLE: &str = "no hop was added to the session for too long, or almost";
 
 fn contended(partition: &Partition) -> Unavailable {
     Unavailable(format!("session `{}` is contended", partition.id))
@@ -484,11 +498,11 @@ fn refusal(grant: &Grant, key: &str) -> Refusal {
         }
         (OPENED, _) => (Reason::SessionOver, "the session is over, or about to be".to_owned()),
         (ENDED, _) => (Reason::SessionEnded, "the session was ended".to_owned()),
+        (ACTIVE, _) => (Reason::SessionIdle, IDLE.to_owned()),
         (hop, _) if hop.starts_with(HOP) => {
             let detail = "the proof was shown before in this session";
             return Refusal::proof(Slot::Dpop, Reason::Replayed, detail);
         }
-        (ACTIVE, _) => (Reason::SessionIdle, IDLE.to_owned()),
         (other, _) => (Reason::HopRevoked, other.to_owned()),
     };
     let slot = match (reason, grant.session.slot) {

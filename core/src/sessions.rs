@@ -339,8 +339,8 @@ async fn stop<H: Host>(
     moment: &Moment,
     event: &mut Event,
 ) -> Result<(), Failure> {
-    let (opening, _) = session::opening(host, zone, id).await?;
-    let (opened, _) = opening
+    let (opened, _) = session::opened(host, zone, id)
+        .await?
         .ok_or_else(|| Refusal::request(Reason::SessionUnknown, "there is no such session"))?;
     let by = match caller {
         Caller::Operator => By::Operator,

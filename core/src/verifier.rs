@@ -48,12 +48,12 @@ pub struct Verifier {
 /// How status lists count. A token that names none is good until it expires, whatever is said here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
-    /// A token is good while a list no older than its `ttl` says so. Where none can be had, nobody is
-    /// let in until there is one again.
+    /// A token is good while a list says so that has not expired: one for each minute (`ttl`), or the last
+    /// one where no newer is to be had, until its `exp`. Then nobody is let in until there is one again.
     #[default]
     Required,
-    /// Where no such list can be had, an older one counts as far as it says that a token is dead, and
-    /// what it does not say so of is good until it expires.
+    /// Where there is none that has not expired, the last one counts as far as it says that a token is
+    /// dead, and what it does not say so of is good until it expires.
     Preferred,
     /// No list is asked for.
     Ignored,

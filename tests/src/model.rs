@@ -20,6 +20,9 @@ pub use refresh::{REFRESH_SECS, Refresh};
 pub const SESSION_SECS: i64 = 3_600;
 /// For so long after an act of the operator's, an instance may go on with what it knew.
 pub const FRESH_SECS: i64 = 2;
+/// A hop that would be recorded up to so much later is not added: it is less than that until the session
+/// was idle for too long.
+const LATE_SECS: i64 = 4;
 /// An end is remembered for as long as any session could last, and so much longer.
 const MARGIN_SECS: i64 = 90;
 /// The longest path.
@@ -251,7 +254,7 @@ impl Model {
     /// A token is alive if it has not expired, its session was not ended, nothing on its path was revoked,
     /// and nobody on its path is disabled or was cut off since.
     pub fn is_alive(&self, token: usize) -> bool {
-        self.is_good(token) && !self.is_stopped(token)
+        self.is_good(token) && !self.is_stopped(token, 0)
     }
 
     /// What can be told of a token without asking what became of its session.
@@ -276,14 +279,17 @@ impl Model {
         self.path(token).any(dead)
     }
 
-    /// Whether its session was ended or idle for too long, or something on its path revoked.
-    fn is_stopped(&self, token: usize) -> bool {
+    /// Whether its session was ended or idle for too long, or something on its path revoked. For a hop
+    /// that is to be added it is too late a little earlier.
+    fn is_stopped(&self, token: usize, late: i64) -> bool {
         let session = &self.sessions[self.tokens[token].session];
-        session.ended.is_some() || self.is_idle(session) || self.path(token).any(|hop| hop.revoked)
+        session.ended.is_some()
+            || self.is_idle(session, late)
+            || self.path(token).any(|hop| hop.revoked)
     }
 
-    fn is_idle(&self, session: &Session) -> bool {
-        self.idle.is_some_and(|secs| self.now >= session.active + secs)
+    fn is_idle(&self, session: &Session, late: i64) -> bool {
+        self.idle.is_some_and(|secs| self.now >= session.active + secs - late)
     }
 
     /// The token and everything above it.

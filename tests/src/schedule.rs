@@ -5,6 +5,7 @@
 //!
 //! Nothing here waits and nothing runs in parallel: the same seed gives the same schedule.
 
+pub mod idle;
 pub mod invariants;
 pub mod refreshes;
 pub mod scene;
@@ -20,11 +21,31 @@ use writ_core::host::{Batch, Partition, Write};
 use writ_core::http::{Request, Response};
 use writ_core::moment::Timestamp;
 
+use self::scene::Scene;
 use crate::client::Answer;
 use crate::faults::Effect;
 use crate::memory::Memory;
 use crate::planted::{Bug, Planted};
 use crate::world::moment;
+
+/// What is raced for.
+pub trait Scenario {
+    /// On what it is played.
+    #[must_use]
+    fn scene() -> Scene {
+        Scene::default()
+    }
+
+    /// What every schedule begins with.
+    fn begin(scene: &mut Scene) -> Self;
+
+    /// Plays the schedule of one seed.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold.
+    fn play(&self, scene: &Scene, seed: u64, bug: Option<Bug>) -> Result<Ran, String>;
+}
 
 /// Numbers that follow from a seed (SplitMix64).
 #[derive(Clone, Debug)]

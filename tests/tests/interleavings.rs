@@ -1,7 +1,7 @@
 //! Requests that meet at the store in every order (X11, X12, J21, S09): a seeded scheduler lets several of
 //! them run on two instances over one store, a call of the port at a time, and lets calls fail.
 //!
-//! `WRIT_SCHEDULES` sets how many schedules there are of each scenario, instead of 11,500 in all;
+//! `WRIT_SCHEDULES` sets how many schedules there are of each scenario, instead of 12,000 in all;
 //! `WRIT_SCHEDULE` replays the one with that seed.
 
 #![expect(
@@ -22,10 +22,11 @@ use writ_core::operator::Step;
 use writ_core::principals::{Measure, Whom};
 use writ_tests::operator;
 use writ_tests::planted::Bug;
+use writ_tests::schedule::idle::Idle;
 use writ_tests::schedule::invariants::{Role, issued};
 use writ_tests::schedule::refreshes::Refreshes;
 use writ_tests::schedule::scene::{ASSISTANT, Cast, START, Scene, exchange, form, post};
-use writ_tests::schedule::{Ran, Random, Written};
+use writ_tests::schedule::{Ran, Random, Scenario, Written};
 use writ_tests::trace::claims;
 
 const FILES: (&str, &str) = ("resource", "https://files.example/api");
@@ -34,15 +35,6 @@ const TOKEN: &str = "/oauth/token";
 const EXCHANGE: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
 const ASSERTION: (&str, &str) =
     ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-
-/// What is raced for, and in how many schedules.
-trait Scenario {
-    /// What every schedule begins with.
-    fn begin(scene: &mut Scene) -> Self;
-
-    /// Plays the schedule of one seed.
-    fn play(&self, scene: &Scene, seed: u64, bug: Option<Bug>) -> Result<Ran, String>;
-}
 
 /// What came of many schedules.
 #[derive(Debug, Default)]
@@ -62,7 +54,7 @@ fn explore<S: Scenario>(usual: u64) {
         Some(seed) => seed..=seed,
         None => 1..=number("WRIT_SCHEDULES").unwrap_or(usual),
     };
-    let mut scene = Scene::default();
+    let mut scene = S::scene();
     let scenario = S::begin(&mut scene);
     let mut tally = Tally::default();
     for seed in seeds {
@@ -96,20 +88,25 @@ impl Tally {
 /// Plays schedules of a host with a bug until one shows it, which its seed then shows again. Returns how
 /// many it took.
 fn find<S: Scenario>(bug: Bug, by: &str) -> u64 {
-    let mut scene = Scene::default();
+    find_within::<S>(MOST, bug, by)
+}
+
+/// As [`find`], in so many schedules.
+fn find_within<S: Scenario>(most: u64, bug: Bug, by: &str) -> u64 {
+    let mut scene = S::scene();
     let scenario = S::begin(&mut scene);
-    for seed in 1..=MOST {
+    for seed in 1..=most {
         let Err(what) = scenario.play(&scene, seed, Some(bug)) else { continue };
         assert!(what.contains(by), "{bug:?} was to be found otherwise: {what}");
         println!("{bug:?} after {seed} schedules: {what}");
         // On a scene of its own too: what the seed says depends on nothing that was before.
-        let mut scene = Scene::default();
+        let mut scene = S::scene();
         let scenario = S::begin(&mut scene);
         let again = scenario.play(&scene, seed, Some(bug)).err().unwrap_or_default();
         assert!(again.contains(by), "the seed shows something else: {again}");
         return seed;
     }
-    panic!("{bug:?} was not found in {MOST} schedules");
+    panic!("{bug:?} was not found in {most} schedules");
 }
 
 /// So many schedules find a bug, or do not look for it.
@@ -335,16 +332,6 @@ fn j21_x12_redemptions_of_one_proof_in_all_slots() {
     explore::<Redemptions>(3_500);
 }
 
-impl Scenario for Refreshes {
-    fn begin(scene: &mut Scene) -> Self {
-        Self::begin(scene)
-    }
-
-    fn play(&self, scene: &Scene, seed: u64, bug: Option<Bug>) -> Result<Ran, String> {
-        self.play(scene, &mut Random::of(seed), bug)
-    }
-}
-
 #[test]
 fn a05_x12_uses_of_one_family_of_refresh_tokens() {
     explore::<Refreshes>(1_500);
@@ -355,6 +342,18 @@ fn a05_schedules_find_a_rotation_without_its_condition() {
     find::<Refreshes>(Bug::RotateBlindly, "was given when");
     find::<Refreshes>(Bug::CheckBeforeCommit, "");
     find::<Refreshes>(Bug::DropRevoked, "");
+}
+
+#[test]
+fn x16_hops_that_meet_the_end_of_an_idle_session() {
+    explore::<Idle>(500);
+}
+
+#[test]
+fn x16_schedules_find_a_hop_in_an_idle_session() {
+    find::<Idle>(Bug::IgnoreIdle, "after the session was over");
+    // The clock has to leap over the very moment, while an exchange is slower than two who ask.
+    find_within::<Idle>(12_000, Bug::IdleToTheEdge, "after the session was over");
 }
 
 /// Changes to the zone racing issuance: rotations of its key, and cut-offs.

@@ -43,8 +43,10 @@ struct List {
     width: usize,
     /// When the zone made it.
     issued: Timestamp,
-    /// It says what is so until then.
+    /// Until then nobody asks for a newer one.
     fresh: Timestamp,
+    /// Until then it counts, where no newer one is to be had.
+    ends: Timestamp,
 }
 
 /// What is known of a token's revocation.
@@ -83,7 +85,9 @@ pub(super) async fn standing<O: Outside>(
         }
     }
     match (list, fault, verifier.status) {
-        (Some(list), None, _) => Ok(Standing::Alive(list.issued)),
+        (Some(list), fault, _) if fault.is_none() || now < list.ends => {
+            Ok(Standing::Alive(list.issued))
+        }
         (_, fault, Status::Preferred) => {
             Ok(Standing::Unknown(fault.map(|fault| fault.0).unwrap_or_default()))
         }
@@ -150,12 +154,8 @@ impl Lists {
         }
         let entry = lists.entry(uri.to_owned()).or_default();
         if let Some(known) = entry.list.as_ref().filter(|known| known.issued > list.issued) {
-            list = List {
-                entries: known.entries.clone(),
-                issued: known.issued,
-                fresh: list.fresh,
-                width: known.width,
-            };
+            let (entries, width) = (known.entries.clone(), known.width);
+            list = List { entries, width, issued: known.issued, ..list };
         }
         let list = Arc::new(list);
         *entry = Remembered { list: Some(Arc::clone(&list)), failed: None };
@@ -230,12 +230,16 @@ fn read(
     if issued > now.plus(limits::LEEWAY_SECS) {
         return Err("it was made in the future");
     }
-    let ttl = seconds("ttl")?.unwrap_or(limits::LIST_FRESH_SECS).clamp(1, limits::LIST_FRESH_SECS);
-    let fresh = match seconds("exp")?.map(Timestamp) {
+    let most = limits::LIST_SECS;
+    let ttl = seconds("ttl")?.unwrap_or(most).clamp(1, most);
+    // Counted from when the zone made it, as it lay in caches since; but where it was made long ago, or
+    // by a clock far behind ours, it is not asked for by every caller.
+    let fresh = issued.min(now).plus(ttl).max(now.plus(limits::LIST_COOLDOWN_SECS));
+    let ends = match seconds("exp")?.map(Timestamp) {
         // Clocks differ by so much, and no more.
         Some(end) if end.plus(limits::LEEWAY_SECS) <= now => return Err("it has expired"),
-        Some(end) => now.plus(ttl).min(end.plus(limits::LEEWAY_SECS)),
-        None => now.plus(ttl),
+        Some(end) => end.plus(limits::LEEWAY_SECS).min(now.plus(most)),
+        None => fresh,
     };
     let list = claims.get("status_list").ok_or("it has no list")?;
     let width = match list.get("bits").and_then(Value::as_u64) {
@@ -249,5 +253,5 @@ fn read(
     let packed = packed.ok_or("its entries are not base64url")?;
     let entries = inflate::zlib(&packed, limits::LIST_BYTES);
     let entries = entries.ok_or("its entries cannot be unpacked, or are too many")?;
-    Ok(List { entries, width, issued, fresh })
+    Ok(List { entries, width, issued, fresh: fresh.min(ends), ends })
 }

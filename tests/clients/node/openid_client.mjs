@@ -143,28 +143,6 @@ const cases = {
     await assert.rejects(client.genericGrantRequest(config, JWT_BEARER, fields), refused('invalid_grant', 400))
   },
 
-  async 'DPoP: a token that is bound to a key, and its exchange'(known) {
-    const config = await assistant(known)
-    const withKeyOf = async (alg) => {
-      return { DPoP: client.getDPoPHandle(config, await client.randomDPoPKeyPair(alg)) }
-    }
-    for (const alg of ['ES256', 'RS256', 'PS256']) {
-      assert.ok(config.serverMetadata().dpop_signing_alg_values_supported.includes(alg))
-      const own = await withKeyOf(alg)
-      const root = await client.clientCredentialsGrant(config, { audience: 'assistant' }, own)
-      assert.equal(root.token_type, 'dpop')
-      const fields = { subject_token: root.access_token, subject_token_type: ACCESS_TOKEN, resource: FILES }
-      const answer = await client.genericGrantRequest(config, EXCHANGE, fields, own)
-      assert.equal(answer.token_type, 'dpop')
-      const claims = await verify(known, config, answer.access_token)
-      assert.equal(claims.cnf.jkt, await own.DPoP.calculateThumbprint())
-      const bare = client.genericGrantRequest(config, EXCHANGE, fields)
-      await assert.rejects(bare, refused('invalid_request', 400))
-      const another = client.genericGrantRequest(config, EXCHANGE, fields, await withKeyOf(alg))
-      await assert.rejects(another, refused('invalid_request', 400))
-    }
-  },
-
   async 'refreshing'(known) {
     const config = await assistant(known)
     const first = (await alicesFiles(known)).refresh_token
@@ -185,6 +163,28 @@ const cases = {
     const { refresh_token } = await alicesFiles(known)
     await client.tokenRevocation(config, refresh_token, { token_type_hint: 'refresh_token' })
     await assert.rejects(client.refreshTokenGrant(config, refresh_token), refused('invalid_grant', 400))
+  },
+
+  async 'DPoP: a token that is bound to a key, and its exchange'(known) {
+    const config = await assistant(known)
+    const withKeyOf = async (alg) => {
+      return { DPoP: client.getDPoPHandle(config, await client.randomDPoPKeyPair(alg)) }
+    }
+    for (const alg of ['ES256', 'RS256', 'PS256']) {
+      assert.ok(config.serverMetadata().dpop_signing_alg_values_supported.includes(alg))
+      const own = await withKeyOf(alg)
+      const root = await client.clientCredentialsGrant(config, { audience: 'assistant' }, own)
+      assert.equal(root.token_type, 'dpop')
+      const fields = { subject_token: root.access_token, subject_token_type: ACCESS_TOKEN, resource: FILES }
+      const answer = await client.genericGrantRequest(config, EXCHANGE, fields, own)
+      assert.equal(answer.token_type, 'dpop')
+      const claims = await verify(known, config, answer.access_token)
+      assert.equal(claims.cnf.jkt, await own.DPoP.calculateThumbprint())
+      const bare = client.genericGrantRequest(config, EXCHANGE, fields)
+      await assert.rejects(bare, refused('invalid_request', 400))
+      const another = client.genericGrantRequest(config, EXCHANGE, fields, await withKeyOf(alg))
+      await assert.rejects(another, refused('invalid_request', 400))
+    }
   },
 
   async 'a wrong secret'(known) {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::acts::{App, Rule, Slot, Target, Task, Whom};
 use super::{
-    Expected, MARGIN_SECS, Model, PATH, SESSION_SECS, SIGN_IN_SECS, Session, Subject, Token,
+    Expected, LATE_SECS, MARGIN_SECS, Model, PATH, SESSION_SECS, SIGN_IN_SECS, Session, Subject,
+    Token,
 };
 
 /// A request for a token, as far as it is judged.
@@ -63,7 +64,7 @@ impl Model {
         request.bounds.push(ends);
         self.narrow(&mut request, bounded);
         // Nor does it come back after it was idle for too long.
-        let idle = joins.is_some_and(|session| self.is_idle(&self.sessions[session]));
+        let idle = joins.is_some_and(|session| self.is_idle(&self.sessions[session], LATE_SECS));
         let late = if ended || idle { ["invalid_request"].into() } else { BTreeSet::new() };
         let session = Session { opener: who, ends, ended: None, active: self.now, bounded };
         match (joins, known) {
@@ -183,7 +184,7 @@ impl Model {
         let mut late = self.beside(proof, who, Some(held.session), &mut request);
         self.narrow(&mut request, self.sessions[held.session].bounded);
         self.spend(proof, &request);
-        if self.is_stopped(token) {
+        if self.is_stopped(token, LATE_SECS) {
             late.insert("invalid_request");
         }
         self.decide(request, &late, |_| held.session)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::acts::{App, Target};
 use super::issue::Request;
-use super::{Expected, MARGIN_SECS, Model, Subject, Token};
+use super::{Expected, LATE_SECS, MARGIN_SECS, Model, Subject, Token};
 
 /// How long an unused refresh token lives here.
 pub const REFRESH_SECS: i64 = 600;
@@ -90,7 +90,7 @@ impl Model {
         }
         self.narrow(&mut request, self.sessions[first.session].bounded);
         let mut late = BTreeSet::new();
-        if self.is_stopped(root) {
+        if self.is_stopped(root, LATE_SECS) {
             late.insert("invalid_grant");
         }
         let Family { last, turned, .. } = self.families[family];

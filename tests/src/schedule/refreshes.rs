@@ -8,7 +8,7 @@ use writ_core::session::{ENDED, HOP, REVOKED};
 
 use super::invariants::{Role, issued};
 use super::scene::{ASSISTANT, Cast, START, Scene, post};
-use super::{Ran, Random};
+use super::{Ran, Random, Scenario};
 use crate::client::Answer;
 use crate::planted::Bug;
 use crate::trace::claims;
@@ -44,9 +44,8 @@ fn refresh(token: &str) -> Request {
     post("/oauth/token", ASSISTANT, &fields)
 }
 
-impl Refreshes {
-    /// What every schedule begins with.
-    pub fn begin(scene: &mut Scene) -> Self {
+impl Scenario for Refreshes {
+    fn begin(scene: &mut Scene) -> Self {
         let person =
             json!({ "sub": "alice", "tenant": "acme", "azp": "assistant", "exp": START + 1_000 });
         let person = scene.world.sign(json!({ "from": "idp", "claims": person }), START);
@@ -68,17 +67,8 @@ impl Refreshes {
         Self { tokens: [one, two, three], first, session, root }
     }
 
-    /// Plays one schedule.
-    ///
-    /// # Errors
-    ///
-    /// What does not hold.
-    pub fn play(
-        &self,
-        scene: &Scene,
-        random: &mut Random,
-        bug: Option<Bug>,
-    ) -> Result<Ran, String> {
+    fn play(&self, scene: &Scene, seed: u64, bug: Option<Bug>) -> Result<Ran, String> {
+        let mut random = Random::of(seed);
         scene.restore(NOW);
         let mut cast = Cast::default();
         let [spent, before, last] = &self.tokens;
@@ -103,11 +93,13 @@ impl Refreshes {
             let path = format!("/sessions/{}/complete", self.session);
             cast.add(role, "", post(&path, ASSISTANT, &[]));
         }
-        let ran = scene.run(&cast, NOW, random, bug)?;
+        let ran = scene.run(&cast, NOW, &mut random, bug)?;
         self.settle(scene, &ran)?;
         Ok(ran)
     }
+}
 
+impl Refreshes {
     /// Whatever was given was the last of its family when it was given; in the end the last one that
     /// somebody has is good, unless all of them were stopped, and then nothing of them is.
     fn settle(&self, scene: &Scene, ran: &Ran) -> Result<(), String> {

@@ -49,13 +49,18 @@ impl Cast {
 
 impl Default for Scene {
     fn default() -> Self {
-        let world = World::new("plain");
-        let instances = [world.host.sibling(), world.host.sibling()];
-        Self { world, instances, saved: Sessions::default() }
+        Self::of(World::new("plain"))
     }
 }
 
 impl Scene {
+    /// Two instances of a world's deployment.
+    #[must_use]
+    pub fn of(world: World) -> Self {
+        let instances = [world.host.sibling(), world.host.sibling()];
+        Self { world, instances, saved: Sessions::default() }
+    }
+
     /// Takes the sessions that there are now for those that every schedule begins with.
     pub fn save(&mut self) {
         self.saved = self.world.host.store.sessions();

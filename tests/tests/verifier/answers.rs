@@ -23,7 +23,8 @@ fn refusals_are_answered_as_rfc_6750_and_rfc_9449_say() {
     let algorithms = "algs=\"RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA\"";
     let invalid = (401, format!("Bearer realm=\"{API}\", error=\"invalid_token\""));
     let missing = (401, format!("Bearer realm=\"{API}\", DPoP realm=\"{API}\", {algorithms}"));
-    let cases: [(&str, &[(&str, &str)], (u16, String)); 8] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], (u16, String));
+    let cases: [Case<'_>; 8] = [
         ("nothing", &[], missing.clone()),
         ("another scheme", &[("authorization", "Basic YTpi")], missing),
         ("an expired token", &[("authorization", &expired)], invalid.clone()),

@@ -52,9 +52,15 @@ fn a_lists_end_and_the_longest_time_bound_its_ttl() {
     for (what, changes, secs) in [
         ("its ttl", ttl(10), 10),
         ("its end", end(5), 5 + limits::LEEWAY_SECS),
-        ("what we allow", ttl(86_400), limits::LIST_FRESH_SECS),
-        ("where it says nothing", without, limits::LIST_FRESH_SECS),
-        ("a ttl that makes no sense", ttl(-5), 1),
+        ("what we allow", ttl(86_400), limits::LIST_SECS),
+        ("where it says nothing", without, limits::LIST_SECS),
+        ("what its age leaves of its ttl", json!({ "claims": { "iat": BEGINNING - 40 } }), 20),
+        (
+            "old when it comes",
+            json!({ "claims": { "iat": BEGINNING - 100 } }),
+            limits::LIST_COOLDOWN_SECS,
+        ),
+        ("a ttl that makes no sense", ttl(-5), limits::LIST_COOLDOWN_SECS),
     ] {
         let scene = Scene::new();
         let token = scene.token(long_lived(1));
@@ -216,13 +222,15 @@ fn x11_an_old_list_is_right_about_the_dead_alone() {
         assert_eq!(outcome(&scene.show(&alive, now)), "ok");
         assert_eq!(outcome(&scene.show(&dead, now)), "revoked");
         scene.host.web.withdraw(LIST);
-        for secs in [60, 90, 250] {
-            assert_eq!(outcome(&scene.show(&alive, now + secs)), late, "{policy:?} after {secs} s");
-            assert_eq!(outcome(&scene.show(&dead, now + secs)), "revoked", "{policy:?} {secs}");
+        // Past its `ttl` the last one counts where there is no newer one; past its end it does not.
+        for (secs, expected) in [(60, "ok"), (299, "ok"), (300, late), (900, late)] {
+            assert_eq!(outcome(&scene.show(&alive, now + secs)), expected, "{policy:?} {secs} s");
+            assert_eq!(outcome(&scene.show(&dead, now + secs)), "revoked", "{policy:?} {secs} s");
         }
         // A list that cannot be believed is like none, and does not replace the one that was.
-        scene.publish_list(LIST, &entries(&[]), json!({ "spoil": ["altered-payload"] }), now + 260);
-        assert_eq!(outcome(&scene.show(&dead, now + 260)), "revoked");
+        let spoilt = json!({ "spoil": ["altered-payload"] });
+        scene.publish_list(LIST, &entries(&[]), spoilt, now + 910);
+        assert_eq!(outcome(&scene.show(&dead, now + 910)), "revoked");
     }
     let scene = Scene::new();
     let ignored = Verifier { status: Status::Ignored, ..scene.verifier.clone() };
