@@ -1,5 +1,5 @@
-//! Policies as operators write them (P03, P04, P06): what publishing refuses, and that zones do not
-//! share any.
+//! Policies as operators write them (P03, P04, P06, X14): what publishing refuses, that zones do not share
+//! any, and that nothing of a decision is remembered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,4 +135,77 @@ fn p04_compiles_one_shape() {
         }
     };
     let _ = with(&[("main.cedar", permit("one", &format!("when {{ {condition} }}")))]).compile();
+}
+
+/// No decision is remembered, and what is remembered to decide faster is found by what it depends on: on one
+/// instance, whatever was asked before, each input by itself turns the decision.
+#[test]
+fn x14_every_input_of_a_decision_counts_on_one_instance() {
+    const FILES: &str = "https://files.example/api";
+    let forbid =
+        |scope: &str, condition: &str| format!("@id(\"not\")\nforbid ({scope}) {condition};\n");
+    let any = "principal, action, resource";
+    let when = |condition: &str| forbid(any, &format!("when {{ {condition} }}"));
+    let planner = [("client_id", "planner"), ("client_secret", "planner-secret")];
+    let triage = [("task", "triage"), ("task_id", "1")];
+    let cases: [(&str, String, &[(&str, &str)], &[(&str, &str)]); 7] = [
+        (
+            "principal",
+            forbid("principal == Application::\"planner\", action, resource", ""),
+            &[],
+            &planner,
+        ),
+        (
+            "resource",
+            forbid("principal, action, resource == Resource::\"https://quick.example\"", ""),
+            &[],
+            &[("resource", "https://quick.example")],
+        ),
+        ("scopes", when("context.scopes.contains(\"write\")"), &[], &[("scope", "write")]),
+        ("task", when("context has task && context.task.name == \"triage\""), &[], &triage),
+        (
+            "task's id",
+            when("context has task && context.task has id && context.task.id == \"2\""),
+            &triage,
+            &[("task", "triage"), ("task_id", "2")],
+        ),
+        ("actor's tags", when("context.actor.tags.trust == \"shared\""), &[], &planner),
+        ("chain's tags", when("context.chain_tags.trust.contains(\"shared\")"), &[], &planner),
+    ];
+    let ask = |world: &World, changes: &[&[(&str, &str)]], at: i64| {
+        let mut fields = BTreeMap::from([
+            ("grant_type", "client_credentials"),
+            ("client_id", "assistant"),
+            ("client_secret", "assistant-secret"),
+            ("resource", FILES),
+            ("scope", "read"),
+        ]);
+        fields.extend(changes.iter().copied().flatten().copied());
+        let fields: Vec<(String, String)> =
+            fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let answer = world.send(token_request(&fields), at).json().unwrap();
+        answer["error"].as_str().map(str::to_owned)
+    };
+    for (what, policy, base, changed) in &cases {
+        let zone = with(&[("main.cedar", permit("all", "") + policy)]);
+        let world = World::with(zone, Places::in_process());
+        for round in 0..3 {
+            assert_eq!(ask(&world, &[base], BEGINNING + round), None, "{what}");
+            let denied = ask(&world, &[base, changed], BEGINNING + round);
+            assert_eq!(denied.as_deref(), Some("access_denied"), "{what}");
+        }
+    }
+
+    let late = format!("context.time >= {}", BEGINNING + 100);
+    let zone = with(&[("main.cedar", permit("all", "") + &when(&late))]);
+    let world = World::with(zone, Places::in_process());
+    assert_eq!(ask(&world, &[], BEGINNING), None);
+    assert_eq!(ask(&world, &[], BEGINNING + 100).as_deref(), Some("access_denied"), "time");
+
+    let world = World::with(with(&[("main.cedar", permit("all", ""))]), Places::in_process());
+    assert_eq!(ask(&world, &[], BEGINNING), None);
+    let closed = with(&[("main.cedar", permit("all", "") + &forbid(any, ""))]);
+    World::on(Arc::clone(&world.host), closed, Places::in_process());
+    let denied = ask(&world, &[], BEGINNING + limits::SNAPSHOT_STALE_SECS);
+    assert_eq!(denied.as_deref(), Some("access_denied"), "policies");
 }

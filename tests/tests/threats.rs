@@ -7,15 +7,15 @@ use std::path::Path;
 
 use writ_tests::vector::{Vector, package};
 
-/// The ids that must be covered; K11 comes with signed requests to AWS, which Writ does not take, X14 with
-/// decisions that are remembered, X17 to X19 with observed bundles and assertions of ours.
+/// The ids that must be covered; K11 comes with signed requests to AWS, which Writ does not take, X17 to X19
+/// with observed bundles and assertions of ours.
 fn promised() -> Vec<String> {
     let range = |letter: char, last: usize| (1..=last).map(move |n| format!("{letter}{n:02}"));
     range('J', 22)
         .chain(range('K', 12))
         .chain(range('X', 21))
         .chain(range('P', 7))
-        .filter(|id| !["K11", "X14", "X17", "X18", "X19"].contains(&id.as_str()))
+        .filter(|id| !["K11", "X17", "X18", "X19"].contains(&id.as_str()))
         .collect()
 }
 
