@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod floor;
 mod growth;
 mod load;
 mod measure;
@@ -78,8 +79,9 @@ fn measure(kinds: &[Kind], options: &Options) -> Report {
     let (warm, cold) = calls::counted();
     let effort = if options.quick { QUICK } else { FULL };
     let rows = kinds.iter().map(|kind| row(kind, effort, options)).collect();
+    let floor = kinds.iter().any(|kind| kind.name == "worker").then(floor::measured).flatten();
     machine.load_after = report::load();
-    Report { machine, warm, cold, rows, quick: options.quick }
+    Report { machine, warm, cold, floor, rows, quick: options.quick }
 }
 
 fn row(kind: &Kind, effort: Effort, options: &Options) -> Row {

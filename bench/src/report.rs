@@ -5,6 +5,7 @@ use std::fs;
 use serde::Serialize;
 
 use crate::calls::Calls;
+use crate::floor::Floor;
 use crate::growth::{Step, What};
 use crate::measure::{Figures, Times};
 use crate::sizes::Bytes;
@@ -20,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) warm: Calls,
     /// The same where it knows nothing.
     pub(crate) cold: Calls,
+    /// What workerd itself takes, where it was measured.
+    pub(crate) floor: Option<Floor>,
     /// What was measured.
     pub(crate) rows: Vec<Row>,
 }
@@ -94,6 +97,7 @@ impl Report {
         }
         self.exchange();
         self.ratios();
+        self.floor();
         self.starts();
         self.stores();
         self.growth();
@@ -165,6 +169,16 @@ impl Report {
             );
         }
         println!("\nBelow 1, Writ takes less.");
+    }
+
+    fn floor(&self) {
+        let Some(Floor { nothing, there, made }) = self.floor else { return };
+        println!("\n## workerd itself, of this run\n");
+        println!("A Worker of a few lines, without Writ, under the same load:\n");
+        println!("| a request that | CPU, µs |\n|---|---:|");
+        println!("| does nothing | {nothing:.0} |");
+        println!("| commits two records to an object that is there | {there:.0} |");
+        println!("| commits two records to an object that is made for it | {made:.0} |");
     }
 
     fn starts(&self) {
