@@ -280,7 +280,6 @@ impl Report {
                     line("Spin: an exchange on a fresh instance, 10 policies", "ms CPU", 8.0, cpu);
                     line("Spin: component, gzipped", "MB", 1.3, gzipped.unwrap_or(f64::NAN));
                 }
-                "lambda" => line("Lambda: init, without TLS", "ms CPU", 10.0, start),
                 _ => {}
             }
             let decided = |count| {

@@ -146,14 +146,15 @@ fn x14_every_input_of_a_decision_counts_on_one_instance() {
         |scope: &str, condition: &str| format!("@id(\"not\")\nforbid ({scope}) {condition};\n");
     let any = "principal, action, resource";
     let when = |condition: &str| forbid(any, &format!("when {{ {condition} }}"));
-    let planner = [("client_id", "planner"), ("client_secret", "planner-secret")];
-    let triage = [("task", "triage"), ("task_id", "1")];
-    let cases: [(&str, String, &[(&str, &str)], &[(&str, &str)]); 7] = [
+    type Fields = &'static [(&'static str, &'static str)];
+    let planner: Fields = &[("client_id", "planner"), ("client_secret", "planner-secret")];
+    let triage: Fields = &[("task", "triage"), ("task_id", "1")];
+    let cases: [(&str, String, Fields, Fields); 7] = [
         (
             "principal",
             forbid("principal == Application::\"planner\", action, resource", ""),
             &[],
-            &planner,
+            planner,
         ),
         (
             "resource",
@@ -162,15 +163,15 @@ fn x14_every_input_of_a_decision_counts_on_one_instance() {
             &[("resource", "https://quick.example")],
         ),
         ("scopes", when("context.scopes.contains(\"write\")"), &[], &[("scope", "write")]),
-        ("task", when("context has task && context.task.name == \"triage\""), &[], &triage),
+        ("task", when("context has task && context.task.name == \"triage\""), &[], triage),
         (
             "task's id",
             when("context has task && context.task has id && context.task.id == \"2\""),
-            &triage,
+            triage,
             &[("task", "triage"), ("task_id", "2")],
         ),
-        ("actor's tags", when("context.actor.tags.trust == \"shared\""), &[], &planner),
-        ("chain's tags", when("context.chain_tags.trust.contains(\"shared\")"), &[], &planner),
+        ("actor's tags", when("context.actor.tags.trust == \"shared\""), &[], planner),
+        ("chain's tags", when("context.chain_tags.trust.contains(\"shared\")"), &[], planner),
     ];
     let ask = |world: &World, changes: &[&[(&str, &str)]], at: i64| {
         let mut fields = BTreeMap::from([
