@@ -20,6 +20,7 @@ pub mod der;
 pub mod emulation;
 pub mod faults;
 pub mod fixtures;
+pub mod forms;
 pub mod front;
 pub mod issuer;
 pub mod keys;

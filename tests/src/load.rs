@@ -12,7 +12,7 @@ use writ_core::http::Request;
 
 use crate::client::{Answer, send};
 use crate::deployment::Site;
-use crate::run::token_request;
+use crate::forms::token_request;
 
 /// A token request of the zone `plain`, and the single-use token that it spends.
 #[derive(Clone, Debug)]
@@ -97,11 +97,8 @@ pub fn ask(site: &Site, kind: usize, now: i64) -> Ask {
         5 => (exchange(&sign("ci", "cron")), false, None),
         _ => (alone(), true, None),
     };
-    let fields: Vec<(String, String)> = fields
-        .into_iter()
-        .chain([("resource", "https://files.example/api".to_owned())])
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+    let resource = ("resource", "https://files.example/api".to_owned());
+    let fields: Vec<_> = fields.into_iter().chain([resource]).collect();
     let mut request = token_request(&fields);
     if client {
         let pair = Base64::encode_string(b"assistant:assistant-secret");

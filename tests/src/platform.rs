@@ -8,6 +8,7 @@ use writ_core::http::Request;
 use writ_core::jwk::Algorithm;
 
 use crate::fixtures::Fixture;
+use crate::forms::token_request;
 use crate::issuer::{Parties, Token, Usual};
 use crate::run;
 use crate::template::unique;
@@ -194,9 +195,7 @@ impl Platform {
                 ("client_secret", "client-secret".to_owned()),
             ]);
         }
-        let fields: Vec<(String, String)> =
-            fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        run::token_request(&fields)
+        token_request(&fields)
     }
 
     /// The issued token says who the bearer is, by our own words, and nothing that the platform's

@@ -11,6 +11,7 @@ use writ_core::jwk::PublicKey;
 
 use crate::client::Answer;
 use crate::compare::{Clock, differences};
+use crate::forms;
 use crate::issuer::{Parties, Token, Usual};
 use crate::target::{Session, Target};
 use crate::template::{fill, fill_text, offset, text, unique};
@@ -137,11 +138,11 @@ impl<'a> Run<'a> {
         fields.extend(step.fields.iter().map(|(name, value)| (filled(name), filled(value))));
         let body = match &step.body {
             Some(body) => filled(body),
-            None => encode(&fields),
+            None => forms::encode(&fields),
         };
         let mut headers = Vec::new();
         if !step.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-            headers.push(("content-type".to_owned(), FORM.to_owned()));
+            headers.push(("content-type".to_owned(), forms::TYPE.to_owned()));
         }
         if let Some((user, password)) = &step.basic {
             let pair = format!("{}:{}", filled(user), filled(password));
@@ -247,39 +248,6 @@ fn summary(answer: &Answer, events: &[Value]) -> String {
     let why = events.iter().map(|event| format!("{} {}", event["reason"], event["detail"]));
     let why: Vec<String> = why.collect();
     format!("answered {} {} {said}; recorded {}", answer.status, body["error"], why.join(", "))
-}
-
-const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Encodes a form (the URL standard's serializer).
-pub fn encode(fields: &[(String, String)]) -> String {
-    let encode = |text: &str| {
-        let mut encoded = String::new();
-        for byte in text.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => {
-                    encoded.push(char::from(byte));
-                }
-                b' ' => encoded.push('+'),
-                other => encoded.push_str(&format!("%{other:02X}")),
-            }
-        }
-        encoded
-    };
-    let pairs: Vec<String> =
-        fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    pairs.join("&")
-}
-
-/// A token request with these fields.
-pub fn token_request(fields: &[(String, String)]) -> Request {
-    Request {
-        method: "POST".to_owned(),
-        path: "/oauth/token".to_owned(),
-        query: None,
-        headers: vec![("content-type".to_owned(), FORM.to_owned())],
-        body: encode(fields).into_bytes(),
-    }
 }
 
 /// Takes an issued token apart and verifies it as a resource server would.

@@ -9,7 +9,7 @@ use writ_core::jwk::PublicKey;
 use writ_core::operator::Step;
 
 use crate::client::Answer;
-use crate::schedule::scene::{ASSISTANT, post};
+use crate::forms::{ASSISTANT, post};
 use crate::target::{get, published};
 use crate::trace::claims;
 use crate::world::World;

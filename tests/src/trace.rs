@@ -15,10 +15,10 @@ use writ_core::session::HOP;
 pub use self::stage::Stage;
 use self::stage::{KNOWN, WAIT_SECS, measure_step};
 use crate::client::Answer;
+use crate::forms::form;
 use crate::model::acts::{Act, App, Slot, Target, Worker};
 use crate::model::{Expected, Model, Refresh, SIGN_IN_SECS, Subject, Token};
 use crate::operator;
-use crate::run::token_request;
 use crate::target::clock;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -129,11 +129,7 @@ impl Play<'_> {
 
     /// The request of an act; none where it is about time, or about what is not there.
     fn request(&mut self, act: &Act, now: i64) -> Option<Request> {
-        let form = |path: &str, fields: Fields| {
-            let fields: Vec<(String, String)> =
-                fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            Some(Request { path: path.to_owned(), ..token_request(&fields) })
-        };
+        let form = |path: &str, fields: Fields| Some(form(path, &fields));
         let operator =
             |play: &Self, step: Step| Some(operator::request(play.stage.told(), &step, now));
         match *act {

@@ -21,6 +21,7 @@ use writ_core::moment::{Moment, Timestamp};
 use writ_core::publish;
 
 use crate::client::Answer;
+use crate::forms::{Client, post};
 use crate::issuer::{Token, Usual};
 use crate::keys;
 use crate::memory::Memory;
@@ -117,6 +118,12 @@ impl World {
     /// Handles one request at `now`.
     pub fn send(&self, request: Request, now: i64) -> Answer {
         answer(&self.host, &self.deployment, request, now)
+    }
+
+    /// Whether a token is active at `now`, by what introspection tells this client.
+    pub fn is_active(&self, client: Client, token: &str, now: i64) -> bool {
+        let answer = self.send(post("/oauth/introspect", client, &[("token", token)]), now);
+        answer.json().unwrap()["active"] == true
     }
 
     /// The zone's keys, as a resource server finds them.

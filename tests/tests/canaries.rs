@@ -7,8 +7,8 @@
 use serde_json::{Value, json};
 use writ_core::http::Request;
 use writ_tests::client::Answer;
+use writ_tests::forms::token_request;
 use writ_tests::issuer::{Token, Usual};
-use writ_tests::run::token_request;
 use writ_tests::world::{BEGINNING, World};
 
 /// What no sink may hold: secrets whole, and tokens by each of their three parts.
@@ -79,12 +79,6 @@ fn search(world: &World, request: Request, canaries: &mut Canaries) -> Answer {
     answer
 }
 
-fn form(fields: &[(&str, &str)]) -> Request {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    token_request(&fields)
-}
-
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -99,7 +93,7 @@ fn s01_a_successful_exchange_leaves_no_secret() {
     canaries.token(&user);
     canaries.word("canary-claim");
     canaries.word("canary-nonce");
-    let request = form(&[
+    let request = token_request(&[
         ("grant_type", EXCHANGE),
         ("subject_token", &user),
         ("subject_token_type", ID_TOKEN),
@@ -118,7 +112,7 @@ fn s01_a_session_of_hops_leaves_no_secret() {
     let job =
         sign(&world, json!({ "from": "jobs", "claims": { "sub": "job", "canary": "canary-job" } }));
     canaries.token(&job);
-    let exchange = form(&[
+    let exchange = token_request(&[
         ("grant_type", EXCHANGE),
         ("subject_token", &job),
         ("subject_token_type", JWT),
@@ -148,15 +142,15 @@ fn s01_a_refresh_leaves_no_secret() {
         ("subject_token_type", ID_TOKEN),
         ("resource", "https://files.example/api"),
     ];
-    let opened = search(&world, form(&[&client[..], &shown].concat()), &mut canaries);
+    let opened = search(&world, token_request(&[&client[..], &shown].concat()), &mut canaries);
     let mut tokens = vec![refresh_token(&opened)];
     for (shown, status) in [(0, 200), (0, 200), (1, 200), (0, 400), (3, 400)] {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", &*tokens[shown].clone())];
-        let answer = search(&world, form(&[&client[..], &fields].concat()), &mut canaries);
+        let answer = search(&world, token_request(&[&client[..], &fields].concat()), &mut canaries);
         assert_eq!(answer.status, status);
         tokens.push(refresh_token(&answer));
     }
-    let revoke = form(&[&client[..], &[("token", &*tokens[3])]].concat());
+    let revoke = token_request(&[&client[..], &[("token", &*tokens[3])]].concat());
     let revoke = Request { path: "/oauth/revoke".to_owned(), ..revoke };
     assert_eq!(search(&world, revoke, &mut canaries).status, 200);
 }
@@ -184,7 +178,7 @@ fn s01_refusals_leave_no_secret() {
         format!("Basic {}", Base64::encode_string(pair.as_bytes()))
     };
     let with_header = |header: String, fields: &[(&str, &str)]| {
-        let mut request = form(fields);
+        let mut request = token_request(fields);
         request.headers.push(("authorization".to_owned(), header));
         request
     };
@@ -202,16 +196,16 @@ fn s01_refusals_leave_no_secret() {
             &[("grant_type", "client_credentials"), resource],
         ),
         with_header(format!("Bearer {user}"), &[("grant_type", "client_credentials"), resource]),
-        form(&[
+        token_request(&[
             ("grant_type", "client_credentials"),
             ("client_id", "assistant"),
             ("client_secret", &wrong),
             resource,
         ]),
-        form(&[exchange[0], exchange[1], resource, ("subject_token", &garbage)]),
-        form(&[exchange[0], exchange[1], resource, ("subject_token", &forged)]),
-        form(&[exchange[0], exchange[1], resource, ("subject_token", &user)]),
-        form(&[
+        token_request(&[exchange[0], exchange[1], resource, ("subject_token", &garbage)]),
+        token_request(&[exchange[0], exchange[1], resource, ("subject_token", &forged)]),
+        token_request(&[exchange[0], exchange[1], resource, ("subject_token", &user)]),
+        token_request(&[
             exchange[0],
             exchange[1],
             resource,
@@ -220,13 +214,23 @@ fn s01_refusals_leave_no_secret() {
             ("client_assertion", &garbage),
         ]),
         // A token where another parameter belongs.
-        form(&[exchange[0], resource, ("subject_token", "x"), ("subject_token_type", &user)]),
-        form(&[("grant_type", &user), resource]),
-        form(&[("grant_type", "client_credentials"), ("resource", &user)]),
-        form(&[("grant_type", "client_credentials"), resource, ("scope", &user)]),
-        form(&[("grant_type", "client_credentials"), resource, ("task", &user)]),
-        form(&[("grant_type", "client_credentials"), resource, ("client_id", &user)]),
-        form(&[("grant_type", "client_credentials"), resource, (&user, "x"), (&user, "y")]),
+        token_request(&[
+            exchange[0],
+            resource,
+            ("subject_token", "x"),
+            ("subject_token_type", &user),
+        ]),
+        token_request(&[("grant_type", &*user), resource]),
+        token_request(&[("grant_type", "client_credentials"), ("resource", &user)]),
+        token_request(&[("grant_type", "client_credentials"), resource, ("scope", &user)]),
+        token_request(&[("grant_type", "client_credentials"), resource, ("task", &user)]),
+        token_request(&[("grant_type", "client_credentials"), resource, ("client_id", &user)]),
+        token_request(&[
+            ("grant_type", "client_credentials"),
+            resource,
+            (&user, "x"),
+            (&user, "y"),
+        ]),
     ];
     for (index, mut request) in requests.into_iter().enumerate() {
         let answer = search(&world, request.clone(), &mut canaries);

@@ -8,7 +8,7 @@ use writ_core::http::Request;
 use writ_core::limits::{KEY_COOLDOWN_SECS, KEY_FRESH_SECS};
 use writ_core::publish::change;
 use writ_tests::faults::{Call, Effect, When};
-use writ_tests::run::token_request;
+use writ_tests::forms::token_request;
 use writ_tests::target::get;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
 
@@ -22,8 +22,6 @@ fn exchange(world: &World, now: i64) -> Request {
         ("subject_token", &token),
         ("resource", "https://files.example/api"),
     ];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     token_request(&fields)
 }
 

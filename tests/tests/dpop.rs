@@ -16,9 +16,10 @@ use writ_core::jwk::Algorithm;
 use writ_core::moment::Timestamp;
 use writ_core::refusal::{Failure, Reason, Slot};
 use writ_tests::faults::{Call, Effect, When};
+use writ_tests::forms::{ASSISTANT, post};
 use writ_tests::keys::key;
 use writ_tests::memory::Memory;
-use writ_tests::run::{read, token_request};
+use writ_tests::run::read;
 use writ_tests::world::{BEGINNING, World, block_on};
 
 /// The proof of RFC 9449 §4.1, of the request for a token.
@@ -123,8 +124,7 @@ fn proof(world: &World, more: Value) -> String {
 
 /// A request of `assistant`: for a token of its own, or for another one of `subject`.
 fn ask(subject: Option<&str>, target: (&str, &str), proof: Option<&str>) -> Request {
-    let mut fields =
-        vec![("client_id", "assistant"), ("client_secret", "assistant-secret"), target];
+    let mut fields = vec![target];
     match subject {
         None => fields.push(("grant_type", "client_credentials")),
         Some(subject) => fields.extend([
@@ -133,9 +133,7 @@ fn ask(subject: Option<&str>, target: (&str, &str), proof: Option<&str>) -> Requ
             ("subject_token", subject),
         ]),
     }
-    let fields: Vec<(String, String)> =
-        fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mut request = token_request(&fields);
+    let mut request = post("/oauth/token", ASSISTANT, &fields);
     request.headers.extend(proof.map(|proof| ("DPoP".to_owned(), proof.to_owned())));
     request
 }

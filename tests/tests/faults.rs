@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use writ_core::http::Request;
 use writ_tests::client::Answer;
 use writ_tests::faults::{Call, Effect, When};
+use writ_tests::forms::token_request;
 use writ_tests::issuer::{Token, Usual};
-use writ_tests::run::token_request;
 use writ_tests::store::Contents;
 use writ_tests::world::{BEGINNING, World};
 
@@ -18,16 +18,10 @@ fn token(world: &World, description: Value) -> String {
     token.sign(&world.zone.parties, &Usual::at(BEGINNING, &world.places.zone))
 }
 
-fn request(fields: &[(&str, &str)]) -> Request {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    token_request(&fields)
-}
-
 /// A single-use job's exchange: it fetches, verifies, signs and commits.
 fn job(world: &World) -> Request {
     let token = token(world, json!({ "from": "jobs", "claims": { "sub": "job" } }));
-    request(&[
+    token_request(&[
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
         ("subject_token", &token),
@@ -40,7 +34,7 @@ fn with_proof(world: &World) -> Request {
     let claims = json!({ "sub": "alice", "tenant": "acme", "azp": "assistant" });
     let user = token(world, json!({ "from": "idp", "claims": claims }));
     let client = token(world, json!({ "from": "jobs", "claims": { "sub": "assistant" } }));
-    request(&[
+    token_request(&[
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
         ("subject_token", &user),
@@ -214,7 +208,7 @@ fn x12_a_refused_commit_drops_the_token() {
 fn a_denial_stands_without_its_record() {
     let world = World::new("plain");
     let cron = token(&world, json!({ "from": "ci", "claims": { "sub": "cron" } }));
-    let request = request(&[
+    let request = token_request(&[
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
         ("subject_token", &cron),

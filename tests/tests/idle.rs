@@ -3,13 +3,12 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed test panics")]
 
 use serde_json::{Value, json};
-use writ_core::http::Request;
 use writ_core::operator::Step;
 use writ_core::publish;
 use writ_tests::client::Answer;
 use writ_tests::faults::Call;
+use writ_tests::forms::{self, ASSISTANT, post};
 use writ_tests::operator::request;
-use writ_tests::run::token_request;
 use writ_tests::target::get;
 use writ_tests::trace::claims;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
@@ -26,14 +25,11 @@ const TASK: (&str, &str) = ("task_id", "t-1");
 const LIMIT: i64 = 600;
 
 fn form(world: &World, path: &str, fields: &[(&str, &str)], now: i64) -> Answer {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    world.send(Request { path: path.to_owned(), ..token_request(&fields) }, now)
+    world.send(forms::form(path, fields), now)
 }
 
 fn assistant(world: &World, path: &str, fields: &[(&str, &str)], now: i64) -> Answer {
-    let client = [("client_id", "assistant"), ("client_secret", "assistant-secret")];
-    form(world, path, &[&client[..], fields].concat(), now)
+    world.send(post(path, ASSISTANT, fields), now)
 }
 
 /// The token of an answer, or why there is none.
@@ -58,18 +54,12 @@ fn exchange(world: &World, subject: &str, now: i64) -> Result<String, &'static s
     token(world, &assistant(world, "/oauth/token", &fields, now))
 }
 
-fn is_active(world: &World, token: &str, now: i64) -> bool {
-    let answer = assistant(world, "/oauth/introspect", &[("token", token)], now);
-    world.take_events();
-    answer.json().unwrap()["active"] == true
-}
-
 #[test]
 fn x16_a_session_is_over_when_no_hop_was_added_for_so_long() {
     let world = World::idle(LIMIT);
     let root = open(&world, &[], BEGINNING).unwrap();
     assert_eq!(claims(&root)["idle"], LIMIT);
-    assert!(is_active(&world, &root, BEGINNING + LIMIT - 1));
+    assert!(world.is_active(ASSISTANT, &root, BEGINNING + LIMIT - 1));
     // A hop may take five seconds until it is recorded, so it must come that much earlier.
     assert_eq!(exchange(&world, &root, BEGINNING + LIMIT - 4), Err("session_idle"));
     let last = BEGINNING + LIMIT - 5;
@@ -80,7 +70,7 @@ fn x16_a_session_is_over_when_no_hop_was_added_for_so_long() {
     exchange(&world, &child, next).unwrap();
     // Asking is none, and neither is a denial.
     for now in [next + 1, next + LIMIT - 1] {
-        assert!(is_active(&world, &root, now) && is_active(&world, &child, now));
+        assert!(world.is_active(ASSISTANT, &root, now) && world.is_active(ASSISTANT, &child, now));
         let fields =
             [("grant_type", EXCHANGE), ("subject_token", &*root), ("subject_token_type", ACCESS)];
         let denied = [&fields[..], &[("resource", "https://people.example")]].concat();
@@ -88,7 +78,7 @@ fn x16_a_session_is_over_when_no_hop_was_added_for_so_long() {
         world.take_events();
     }
     let over = next + LIMIT;
-    assert!(!is_active(&world, &root, over) && !is_active(&world, &child, over));
+    assert!(!world.is_active(ASSISTANT, &root, over) && !world.is_active(ASSISTANT, &child, over));
     for subject in [&root, &child] {
         assert_eq!(exchange(&world, subject, over), Err("session_idle"));
         assert_eq!(
@@ -106,13 +96,13 @@ fn x16_what_opened_an_idle_session_does_not_bring_it_back() {
     let first = open(&world, &[TASK], BEGINNING).unwrap();
     let again = open(&world, &[TASK], BEGINNING + 500).unwrap();
     assert_eq!(claims(&first)["sid"], claims(&again)["sid"]);
-    assert!(is_active(&world, &first, BEGINNING + 1_000), "joining is activity");
+    assert!(world.is_active(ASSISTANT, &first, BEGINNING + 1_000), "joining is activity");
     let over = BEGINNING + 500 + LIMIT;
     assert_eq!(open(&world, &[TASK], over), Err("session_idle"));
-    assert!(!is_active(&world, &first, over));
+    assert!(!world.is_active(ASSISTANT, &first, over));
     // When it would have ended by itself the id opens another life of it, as ever.
     let anew = open(&world, &[TASK], BEGINNING + 3_600).unwrap();
-    assert!(is_active(&world, &anew, BEGINNING + 3_600));
+    assert!(world.is_active(ASSISTANT, &anew, BEGINNING + 3_600));
 
     let proof = json!({ "from": "ci", "claims": { "sub": "builder", "exp": BEGINNING + 600 } });
     let world = World::idle(100);
@@ -201,7 +191,7 @@ fn a_newer_bundle_changes_nothing_about_sessions_that_are_open() {
         let joined = open(&world, &[TASK], later).unwrap();
         assert_eq!(claims(&joined)["idle"], claims(&root)["idle"], "who joins it is told the same");
         let what = format!("{before:?}, then {after:?}");
-        assert_eq!(is_active(&world, &root, later + 100), survives, "{what}");
+        assert_eq!(world.is_active(ASSISTANT, &root, later + 100), survives, "{what}");
         assert_eq!(exchange(&world, &root, later + 100).is_ok(), survives, "{what}");
         assert_eq!(open(&world, &[TASK], later + 100).is_ok(), survives, "{what}");
     }
@@ -217,7 +207,7 @@ fn the_limit_costs_no_call() {
     exchange(&world, &root, BEGINNING).unwrap();
     assert_eq!((world.host.faults.made(Call::Commit), world.host.faults.made(Call::Read)), (2, 0));
     world.host.faults.clear();
-    assert!(is_active(&world, &root, BEGINNING));
+    assert!(world.is_active(ASSISTANT, &root, BEGINNING));
     assert_eq!((world.host.faults.made(Call::Commit), world.host.faults.made(Call::Read)), (1, 0));
     let proof = world.sign(json!({ "from": "ci", "claims": { "sub": "builder" } }), BEGINNING);
     let fields = [("grant_type", BEARER), ("assertion", &*proof), TASK, ("audience", "builder")];

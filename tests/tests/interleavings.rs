@@ -20,12 +20,13 @@ use writ_core::keys::{Rotation, key_record};
 use writ_core::limits;
 use writ_core::operator::Step;
 use writ_core::principals::{Measure, Whom};
+use writ_tests::forms::{ASSISTANT, form, post};
 use writ_tests::operator;
 use writ_tests::planted::Bug;
 use writ_tests::schedule::idle::Idle;
 use writ_tests::schedule::invariants::{Role, issued};
 use writ_tests::schedule::refreshes::Refreshes;
-use writ_tests::schedule::scene::{ASSISTANT, Cast, START, Scene, exchange, form, post};
+use writ_tests::schedule::scene::{Cast, START, Scene, exchange};
 use writ_tests::schedule::{Ran, Random, Scenario, Written};
 use writ_tests::trace::claims;
 

@@ -3,33 +3,23 @@
 
 use serde_json::{Value, json};
 use writ_core::encoding::from_base64url;
-use writ_core::http::Request;
 use writ_tests::client::Answer;
 use writ_tests::faults::{Call, Effect, When};
-use writ_tests::run::token_request;
+use writ_tests::forms::{ASSISTANT, Client, FILES_API, form, post};
 use writ_tests::world::{BEGINNING, World};
 
 const FILES: (&str, &str) = ("resource", "https://files.example/api");
-const ASSISTANT: [(&str, &str); 2] =
-    [("client_id", "assistant"), ("client_secret", "assistant-secret")];
-const OWNER: [(&str, &str); 2] = [("client_id", "files-api"), ("client_secret", "files-secret")];
-
-fn form(path: &str, fields: &[(&str, &str)]) -> Request {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Request { path: path.to_owned(), ..token_request(&fields) }
-}
 
 fn token(world: &World, target: (&str, &str)) -> String {
-    let fields = [&ASSISTANT[..], &[("grant_type", "client_credentials"), target]].concat();
-    let answer = world.send(form("/oauth/token", &fields), BEGINNING);
+    let fields = [("grant_type", "client_credentials"), target];
+    let answer = world.send(post("/oauth/token", ASSISTANT, &fields), BEGINNING);
     let body = answer.json().unwrap();
     assert_eq!(answer.status, 200, "{body}");
     body["access_token"].as_str().unwrap().to_owned()
 }
 
-fn ask(world: &World, client: &[(&str, &str)], token: &str, now: i64) -> Answer {
-    world.send(form("/oauth/introspect", &[client, &[("token", token)]].concat()), now)
+fn ask(world: &World, client: Client, token: &str, now: i64) -> Answer {
+    world.send(post("/oauth/introspect", client, &[("token", token)]), now)
 }
 
 fn told(answer: &Answer) -> Value {
@@ -44,7 +34,7 @@ fn dead() -> Value {
 #[test]
 fn the_owner_of_a_resource_is_told_what_its_token_says() {
     let world = World::new("plain");
-    let told = told(&ask(&world, &OWNER, &token(&world, FILES), BEGINNING));
+    let told = told(&ask(&world, FILES_API, &token(&world, FILES), BEGINNING));
     assert_eq!(told["active"], true);
     assert_eq!(told["aud"], "https://files.example/api");
     for name in ["iss", "sub", "client_id", "scope", "iat", "exp", "jti", "sid", "token_type"] {
@@ -55,22 +45,21 @@ fn the_owner_of_a_resource_is_told_what_its_token_says() {
     }
     // A session token is addressed to the application itself.
     let own = token(&world, ("audience", "assistant"));
-    assert_eq!(ask(&world, &ASSISTANT, &own, BEGINNING).json().unwrap()["active"], true);
+    assert_eq!(ask(&world, ASSISTANT, &own, BEGINNING).json().unwrap()["active"], true);
 }
 
 #[test]
 fn a_token_is_told_to_nobody_else() {
     let world = World::new("plain");
     let token = token(&world, FILES);
-    let other = [("client_id", "mail-api"), ("client_secret", "mail-secret")];
-    for client in [&other[..], &ASSISTANT[..]] {
+    for client in [("mail-api", "mail-secret"), ASSISTANT] {
         assert_eq!(told(&ask(&world, client, &token, BEGINNING)), dead());
         assert_eq!(world.take_events().pop().unwrap().reason, Some("presenter_refused"));
     }
-    assert_eq!(ask(&world, &[], &token, BEGINNING).status, 401);
-    let wrong = [("client_id", "files-api"), ("client_secret", "wrong")];
-    assert_eq!(ask(&world, &wrong, &token, BEGINNING).status, 401);
-    assert_eq!(ask(&world, &OWNER, "", BEGINNING).status, 400);
+    let nobody = form("/oauth/introspect", &[("token", &token)]);
+    assert_eq!(world.send(nobody, BEGINNING).status, 401);
+    assert_eq!(ask(&world, ("files-api", "wrong"), &token, BEGINNING).status, 401);
+    assert_eq!(ask(&world, FILES_API, "", BEGINNING).status, 400);
 }
 
 #[test]
@@ -83,13 +72,13 @@ fn x11_a_token_is_inactive_from_the_acknowledgement_of_its_revocation_on() {
         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
         FILES,
     ];
-    let answer = world.send(form("/oauth/token", &[&ASSISTANT[..], &fields].concat()), BEGINNING);
+    let answer = world.send(post("/oauth/token", ASSISTANT, &fields), BEGINNING);
     let child = answer.json().unwrap()["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(told(&ask(&world, &OWNER, &child, BEGINNING))["active"], true);
+    assert_eq!(told(&ask(&world, FILES_API, &child, BEGINNING))["active"], true);
     let before = world.host.store.contents();
-    let revoke = form("/oauth/revoke", &[&ASSISTANT[..], &[("token", &root)]].concat());
+    let revoke = post("/oauth/revoke", ASSISTANT, &[("token", &root)]);
     assert_eq!(world.send(revoke, BEGINNING).status, 200);
-    assert_eq!(told(&ask(&world, &OWNER, &child, BEGINNING)), dead(), "its parent is revoked");
+    assert_eq!(told(&ask(&world, FILES_API, &child, BEGINNING)), dead(), "its parent is revoked");
     assert_eq!(world.take_events().pop().unwrap().reason, Some("hop_revoked"));
     assert_eq!(world.host.store.contents().len(), before.len() + 1, "asking writes nothing");
 }
@@ -102,9 +91,9 @@ fn whatever_is_wrong_with_a_token_the_answer_is_the_same() {
     let forged = format!("{cut}AAAAAAAA");
     let foreign = world.sign(json!({ "from": "ci" }), BEGINNING);
     for token in ["nonsense", &forged, &foreign] {
-        assert_eq!(told(&ask(&world, &OWNER, token, BEGINNING)), dead(), "{token}");
+        assert_eq!(told(&ask(&world, FILES_API, token, BEGINNING)), dead(), "{token}");
     }
-    assert_eq!(told(&ask(&world, &OWNER, &token, BEGINNING + 100_000)), dead());
+    assert_eq!(told(&ask(&world, FILES_API, &token, BEGINNING + 100_000)), dead());
 }
 
 #[test]
@@ -112,11 +101,11 @@ fn one_strong_call_answers_and_its_failure_is_a_503() {
     let world = World::new("plain");
     let token = token(&world, FILES);
     world.host.faults.clear();
-    assert_eq!(ask(&world, &OWNER, &token, BEGINNING).status, 200);
+    assert_eq!(ask(&world, FILES_API, &token, BEGINNING).status, 200);
     let made = |call| world.host.faults.made(call);
     assert_eq!((made(Call::Commit), made(Call::Read)), (1, 0));
     world.host.faults.order(Call::Commit, When::Always, Effect::Unavailable);
-    let answer = ask(&world, &OWNER, &token, BEGINNING);
+    let answer = ask(&world, FILES_API, &token, BEGINNING);
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some());
 }
@@ -126,7 +115,7 @@ fn one_strong_call_answers_and_its_failure_is_a_503() {
 fn a_signed_answer_is_for_its_caller_alone() {
     let world = World::new("plain");
     let token = token(&world, FILES);
-    let mut request = form("/oauth/introspect", &[&OWNER[..], &[("token", &*token)]].concat());
+    let mut request = post("/oauth/introspect", FILES_API, &[("token", &*token)]);
     let media = "application/token-introspection+jwt";
     request.headers.push(("accept".to_owned(), media.to_owned()));
     let answer = world.send(request, BEGINNING);
@@ -141,5 +130,5 @@ fn a_signed_answer_is_for_its_caller_alone() {
     assert_eq!(part(1)["token_introspection"]["active"], true);
     assert!(part(1)["sub"].is_null() && part(1)["exp"].is_null(), "RFC 9701 §5");
     // It passes for no access token, whoever shows it.
-    assert_eq!(told(&ask(&world, &OWNER, &jwt, BEGINNING)), dead());
+    assert_eq!(told(&ask(&world, FILES_API, &jwt, BEGINNING)), dead());
 }

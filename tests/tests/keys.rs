@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use writ_core::http::Request;
 use writ_core::limits;
 use writ_tests::faults::Call;
-use writ_tests::run::token_request;
+use writ_tests::forms::token_request;
 use writ_tests::world::{BEGINNING, World};
 
 fn exchange(token: &str) -> Request {
@@ -15,8 +15,6 @@ fn exchange(token: &str) -> Request {
         ("subject_token", token),
         ("resource", "https://files.example/api"),
     ];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     token_request(&fields)
 }
 

@@ -11,12 +11,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use writ_core::host::Kind;
-use writ_core::http::Request;
 use writ_core::jwt::Unverified;
 use writ_core::keys::Rotation;
 use writ_core::operator::Step;
+use writ_tests::forms::form;
 use writ_tests::operator::request;
-use writ_tests::run::token_request;
 use writ_tests::status::paths;
 use writ_tests::target::get;
 use writ_tests::world::{BEGINNING, World};
@@ -62,9 +61,7 @@ fn documented(heading: &str) -> BTreeSet<String> {
 
 fn write_everything(world: &World) {
     let ask = |path: &str, fields: &[(&str, &str)]| {
-        let fields: Vec<(String, String)> =
-            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let request = Request { path: path.to_owned(), ..token_request(&fields) };
+        let request = form(path, fields);
         world.send(request, BEGINNING)
     };
     let assistant = [("client_id", "assistant"), ("client_secret", "assistant-secret")];

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use writ_core::limits;
+use writ_tests::forms::token_request;
 use writ_tests::memory::Memory;
-use writ_tests::run::token_request;
 use writ_tests::world::{BEGINNING, World};
 use writ_tests::zones::{Places, Zone};
 
@@ -81,8 +81,6 @@ fn p06_zones_share_no_policy() {
         ("client_secret", "assistant-secret"),
         ("resource", "https://files.example/api"),
     ];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     for _ in 0..3 {
         assert_eq!(open.send(token_request(&fields), BEGINNING).status, 200);
         let answer = closed.send(token_request(&fields), BEGINNING);
@@ -182,8 +180,7 @@ fn x14_every_input_of_a_decision_counts_on_one_instance() {
             ("scope", "read"),
         ]);
         fields.extend(changes.iter().copied().flatten().copied());
-        let fields: Vec<(String, String)> =
-            fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let fields: Vec<_> = fields.into_iter().collect();
         let answer = world.send(token_request(&fields), at).json().unwrap();
         answer["error"].as_str().map(str::to_owned)
     };

@@ -3,14 +3,13 @@
 
 use serde_json::{Value, json};
 use writ_core::active;
-use writ_core::http::Request;
 use writ_core::limits::MEASURES;
 use writ_core::operator::Step;
 use writ_core::principals::{Measure, Whom};
 use writ_core::publish;
 use writ_tests::client::Answer;
+use writ_tests::forms::{ASSISTANT, post};
 use writ_tests::operator::request;
-use writ_tests::run::token_request;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
 use writ_tests::zones::{Places, Zone};
 
@@ -19,13 +18,7 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const FOLLOWED: i64 = 5;
 
 fn assistant(world: &World, fields: &[(&str, &str)], now: i64) -> (u16, Value) {
-    let client = [("client_id", "assistant"), ("client_secret", "assistant-secret")];
-    let fields: Vec<(String, String)> = client
-        .iter()
-        .chain(fields)
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let answer = world.send(token_request(&fields), now);
+    let answer = world.send(post("/oauth/token", ASSISTANT, fields), now);
     (answer.status, answer.json().unwrap())
 }
 
@@ -97,15 +90,6 @@ fn of_a_person(world: &World, subject: &str, now: i64) -> (u16, String) {
     (status, answer["access_token"].as_str().unwrap_or_default().to_owned())
 }
 
-fn is_active(world: &World, token: &str, now: i64) -> bool {
-    let fields =
-        [("client_id", "assistant"), ("client_secret", "assistant-secret"), ("token", token)];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let request = Request { path: "/oauth/introspect".to_owned(), ..token_request(&fields) };
-    world.send(request, now).json().unwrap()["active"] == true
-}
-
 #[test]
 fn x11_what_a_user_or_a_rule_was_given_is_dead_once_it_is_disabled_or_cut_off() {
     let user = || Whom::User("user:idp:user-1".to_owned());
@@ -121,14 +105,18 @@ fn x11_what_a_user_or_a_rule_was_given_is_dead_once_it_is_disabled_or_cut_off() 
         let (status, token) = of_a_person(&world, "user-1", BEGINNING);
         let (_, other) = of_a_person(&world, "user-2", BEGINNING);
         assert_eq!((status, exchange(&world, &token, BEGINNING)), (200, 200));
-        assert!(is_active(&world, &token, BEGINNING));
+        assert!(world.is_active(ASSISTANT, &token, BEGINNING));
         assert_eq!(take(&world, measure, &whom, BEGINNING).status, 200, "{what}");
         let now = BEGINNING + FOLLOWED;
         assert_eq!(exchange(&world, &token, now), 400, "{what}");
         assert_eq!(world.take_events().pop().unwrap().reason, Some("cut_off"), "{what}");
-        assert!(!is_active(&world, &token, now), "{what}");
+        assert!(!world.is_active(ASSISTANT, &token, now), "{what}");
         assert_eq!(exchange(&world, &other, now), others, "{what}: another person's");
-        assert_eq!(is_active(&world, &other, now), others == 200, "{what}: another person's");
+        assert_eq!(
+            world.is_active(ASSISTANT, &other, now),
+            others == 200,
+            "{what}: another person's"
+        );
         assert_eq!(of_a_person(&world, "user-1", now).0, again, "{what}: the person again");
     }
 }

@@ -6,22 +6,21 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
-use writ_core::encoding::{base64url, sha256};
+use writ_core::encoding::base64url;
 use writ_core::http::Request;
-use writ_core::jwk::Algorithm;
 use writ_core::jwt::Unverified;
 use writ_core::limits;
 use writ_core::operator::Step;
 use writ_tests::client::{Answer, send};
+use writ_tests::forms::{proof, token_request};
 use writ_tests::front::Front;
-use writ_tests::run::token_request;
 use writ_tests::running::{Running, target};
 use writ_tests::server::Server;
 use writ_tests::target::clock;
 use writ_tests::zones::{Places, Zone};
-use writ_tests::{keys, operator, tools};
+use writ_tests::{operator, tools};
 
 const NOTES: &str = "https://notes.example.com";
 
@@ -115,8 +114,6 @@ fn token(running: &Running, scope: &str, proof: Option<String>) -> (String, Stri
         ("resource", NOTES),
         ("scope", scope),
     ];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut request = token_request(&fields);
     request.headers.extend(proof.map(|proof| ("dpop".to_owned(), proof)));
     let answer = running.send(&request);
@@ -126,23 +123,6 @@ fn token(running: &Running, scope: &str, proof: Option<String>) -> (String, Stri
     let parsed = Unverified::parse(&token).unwrap();
     let session = parsed.unverified_claim("sid").and_then(Value::as_str).unwrap().to_owned();
     (token, session)
-}
-
-/// A proof of the key of a party.
-fn proof(party: &str, method: &str, url: &str, access_token: Option<&str>) -> String {
-    let mut jwk = keys::jwk(party, Algorithm::ES256);
-    jwk.retain(|name, _| matches!(name.as_str(), "kty" | "crv" | "x" | "y"));
-    let header = json!({ "alg": "ES256", "typ": "dpop+jwt", "jwk": jwk });
-    let mut claims = json!({
-        "htm": method, "htu": url, "iat": clock(), "jti": writ_tests::template::unique("proof"),
-    });
-    if let Some(token) = access_token {
-        claims["ath"] = base64url(&sha256(token.as_bytes())).into();
-    }
-    let encode = |value: &Value| base64url(value.to_string().as_bytes());
-    let message = format!("{}.{}", encode(&header), encode(&claims));
-    let signature = keys::key(party, Algorithm::ES256).sign(message.as_bytes()).unwrap();
-    format!("{message}.{}", base64url(&signature))
 }
 
 #[test]
@@ -179,15 +159,16 @@ fn x10_the_example_takes_a_bound_token_from_its_key_alone() {
     let running = service();
     let api = Api::start(&running.told.issuer);
     let endpoint = format!("{}/oauth/token", running.told.issuer);
-    let (bound, _) = token(&running, "notes:read", Some(proof("phone", "POST", &endpoint, None)));
+    let (bound, _) =
+        token(&running, "notes:read", Some(proof("phone", "POST", &endpoint, None, clock())));
     let url = format!("http://{}/notes", api.instances[0]);
     let dpop = format!("DPoP {bound}");
     let show = |proof: &str| api.get(0, &[("authorization", &dpop), ("dpop", proof)]);
-    let good = proof("phone", "GET", &url, Some(&bound));
+    let good = proof("phone", "GET", &url, Some(&bound), clock());
     assert_eq!(show(&good).status, 200);
     assert_eq!(show(&good).status, 401, "the same proof again");
-    assert_eq!(show(&proof("thief", "GET", &url, Some(&bound))).status, 401);
-    assert_eq!(show(&proof("phone", "POST", &url, Some(&bound))).status, 401);
+    assert_eq!(show(&proof("thief", "GET", &url, Some(&bound), clock())).status, 401);
+    assert_eq!(show(&proof("phone", "POST", &url, Some(&bound), clock())).status, 401);
     let refused = api.bearer(0, &bound);
     assert_eq!(refused.status, 401);
     assert!(refused.header("www-authenticate").unwrap().starts_with("DPoP "));

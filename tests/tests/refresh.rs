@@ -10,7 +10,6 @@
 use serde_json::{Value, json};
 use writ_core::bundle::Bundle;
 use writ_core::encoding::from_base64url;
-use writ_core::http::Request;
 use writ_core::jwt::Unverified;
 use writ_core::keys::Rotation;
 use writ_core::operator::Step;
@@ -18,8 +17,8 @@ use writ_core::principals::{Measure, Whom};
 use writ_core::publish;
 use writ_tests::client::Answer;
 use writ_tests::faults::{Call, Effect, When};
+use writ_tests::forms::{ASSISTANT, FILES_API, post};
 use writ_tests::operator::request;
-use writ_tests::run::token_request;
 use writ_tests::trace::claims;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
 use writ_tests::zones::{Places, Zone};
@@ -27,18 +26,11 @@ use writ_tests::zones::{Places, Zone};
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const FILES: &str = "https://files.example/api";
-const ASSISTANT: [(&str, &str); 2] =
-    [("client_id", "assistant"), ("client_secret", "assistant-secret")];
 /// The age of a snapshot at which every instance has a newer one.
 const FOLLOWED: i64 = 5;
 
 fn ask(world: &World, path: &str, fields: &[(&str, &str)], now: i64) -> Answer {
-    let fields: Vec<(String, String)> = ASSISTANT
-        .iter()
-        .chain(fields)
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    world.send(Request { path: path.to_owned(), ..token_request(&fields) }, now)
+    world.send(post(path, ASSISTANT, fields), now)
 }
 
 /// The access token and the refresh token of an answer.
@@ -80,14 +72,6 @@ fn outcome(world: &World, token: &str, now: i64) -> (u16, String, String) {
 fn refused(error: &str, reason: &str) -> (u16, String, String) {
     let status = if error == "invalid_client" { 401 } else { 400 };
     (status, error.to_owned(), reason.to_owned())
-}
-
-fn is_active(world: &World, token: &str, now: i64) -> bool {
-    let fields = [("client_id", "files-api"), ("client_secret", "files-secret"), ("token", token)];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let request = Request { path: "/oauth/introspect".to_owned(), ..token_request(&fields) };
-    world.send(request, now).json().unwrap()["active"] == true
 }
 
 #[test]
@@ -304,13 +288,18 @@ fn a05_a_reuse_ends_everything_below_the_first_hop_and_says_so() {
     let (refreshed, second) = tokens(&refresh(&world, &first, BEGINNING));
     let (_, beside) = open(&world, BEGINNING);
     let later = BEGINNING + 31;
-    assert!(is_active(&world, &opened, later) && is_active(&world, &refreshed, later));
+    assert!(
+        world.is_active(FILES_API, &opened, later) && world.is_active(FILES_API, &refreshed, later)
+    );
     world.take_events();
     assert_eq!(refresh(&world, &first, later).status, 400);
     let event = world.take_events().pop().unwrap();
     let root = claims(&opened)["jti"].as_str().unwrap().to_owned();
     assert_eq!((event.reason, event.revoked), (Some("refresh_reused"), Some(root)));
-    assert!(!is_active(&world, &opened, later) && !is_active(&world, &refreshed, later));
+    assert!(
+        !world.is_active(FILES_API, &opened, later)
+            && !world.is_active(FILES_API, &refreshed, later)
+    );
     assert_eq!(outcome(&world, &second, later), refused("invalid_grant", "hop_revoked"));
     assert_eq!(outcome(&world, &first, later), refused("invalid_grant", "hop_revoked"));
     tokens(&refresh(&world, &beside, later));

@@ -5,19 +5,13 @@ use std::sync::{Arc, Barrier};
 
 use serde_json::{Value, json};
 use writ_core::http::Request;
+use writ_tests::forms::token_request;
 use writ_tests::memory::Memory;
-use writ_tests::run::token_request;
 use writ_tests::world::{BEGINNING, World};
 use writ_tests::zones::{Places, Zone};
 
-fn form(fields: &[(&str, &str)]) -> Request {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    token_request(&fields)
-}
-
 fn exchange(token: &str) -> Request {
-    form(&[
+    token_request(&[
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
         ("subject_token", token),
@@ -71,12 +65,12 @@ fn j21_of_parallel_uses_in_different_slots_exactly_one_succeeds() {
         let resource = ("resource", "https://files.example/api");
         let requests = [
             exchange(&token),
-            form(&[
+            token_request(&[
                 ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
                 ("assertion", &token),
                 resource,
             ]),
-            form(&[
+            token_request(&[
                 ("grant_type", "client_credentials"),
                 ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
                 ("client_assertion", &token),
@@ -98,7 +92,7 @@ fn j21_a_proof_beside_many_subjects_serves_one() {
             let claims =
                 json!({ "sub": format!("user-{number}"), "tenant": "acme", "azp": "assistant" });
             let user = world.sign(json!({ "from": "idp", "claims": claims }), BEGINNING);
-            form(&[
+            token_request(&[
                 ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
                 ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
                 ("subject_token", &user),
@@ -147,7 +141,7 @@ fn j22_equal_ids_in_two_zones_are_two_tokens() {
 fn s07_a_token_of_one_zone_is_nothing_in_another() {
     let (first, second) = two_zones();
     let credentials = |world: &World| {
-        let request = form(&[
+        let request = token_request(&[
             ("grant_type", "client_credentials"),
             ("client_id", "assistant"),
             ("client_secret", "assistant-secret"),
@@ -157,7 +151,7 @@ fn s07_a_token_of_one_zone_is_nothing_in_another() {
         answer.json().unwrap()["access_token"].as_str().unwrap().to_owned()
     };
     let token = credentials(&first);
-    let request = form(&[
+    let request = token_request(&[
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
         ("subject_token", &token),

@@ -4,35 +4,26 @@
 use serde_json::{Value, json};
 use writ_core::active::{Named, Snapshot};
 use writ_core::encoding::from_base64url;
-use writ_core::http::Request;
 use writ_core::jwk::Algorithm;
 use writ_core::jwt::{self, Unverified};
 use writ_core::keys::{Rotation, rotate};
 use writ_core::publish;
 use writ_tests::client::Answer;
 use writ_tests::faults::{Call, Effect, When};
-use writ_tests::run::token_request;
+use writ_tests::forms::{ASSISTANT, form, post};
 use writ_tests::target::get;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
 use writ_tests::zones::{Places, Zone};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
-const ASSISTANT: [(&str, &str); 2] =
-    [("client_id", "assistant"), ("client_secret", "assistant-secret")];
-
-fn form(fields: &[(&str, &str)]) -> Request {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    token_request(&fields)
-}
 
 fn revoke(world: &World, fields: &[(&str, &str)], now: i64) -> Answer {
-    world.send(Request { path: "/oauth/revoke".to_owned(), ..form(fields) }, now)
+    world.send(form("/oauth/revoke", fields), now)
 }
 
 fn token(world: &World, fields: &[(&str, &str)], now: i64) -> (u16, String) {
-    let answer = world.send(form(&[&ASSISTANT[..], fields].concat()), now);
+    let answer = world.send(post("/oauth/token", ASSISTANT, fields), now);
     let body = answer.json().unwrap();
     (answer.status, body["access_token"].as_str().unwrap_or_default().to_owned())
 }
@@ -58,7 +49,8 @@ const FILES: (&str, &str) = ("resource", "https://files.example/api");
 const ITSELF: (&str, &str) = ("audience", "assistant");
 
 fn own(token: &str) -> Vec<(&str, &str)> {
-    [&ASSISTANT[..], &[("token", token)]].concat()
+    let (id, secret) = ASSISTANT;
+    vec![("client_id", id), ("client_secret", secret), ("token", token)]
 }
 
 #[test]
@@ -239,7 +231,7 @@ fn j17_a_token_of_ours_with_another_issuer_is_none() {
         [("https://other.example", Some("issuer_unknown")), ("https://writ.example", None)]
     {
         for path in ["/oauth/introspect", "/oauth/revoke"] {
-            let request = Request { path: path.to_owned(), ..form(&own(&signed(iss))) };
+            let request = form(path, &own(&signed(iss)));
             assert_eq!(world.send(request, BEGINNING).status, 200);
             assert_eq!(world.take_events().pop().unwrap().reason, reason, "{path} {iss}");
         }
@@ -279,7 +271,7 @@ fn only_the_client_that_holds_a_token_revokes_it() {
         ("nobody", vec![("token", &*token)], 401, "invalid_client"),
         ("a wrong secret", fields("assistant", "wrong").to_vec(), 401, "invalid_client"),
         ("another client", fields("planner", "planner-secret").to_vec(), 400, "invalid_request"),
-        ("no token", ASSISTANT.to_vec(), 400, "invalid_request"),
+        ("no token", own("")[..2].to_vec(), 400, "invalid_request"),
     ] {
         let answer = revoke(&world, &fields, BEGINNING);
         let body: Value = answer.json().unwrap();

@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 use writ_core::active::{self, Snapshot};
 use writ_core::bundle::Bundle;
-use writ_core::http::Request;
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::jwt::Unverified;
 use writ_core::keys::{Rotated, Rotation, key_record, rotate};
@@ -12,8 +11,8 @@ use writ_core::limits::{KEY_LEAD_SECS, LEEWAY_SECS, ZONE_KEYS};
 use writ_core::moment::Timestamp;
 use writ_core::publish::{activate, change};
 use writ_core::refusal::Failure;
+use writ_tests::forms::{ASSISTANT, post};
 use writ_tests::keys::verify;
-use writ_tests::run::token_request;
 use writ_tests::target::get;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
 use writ_tests::zones::{Places, Zone};
@@ -33,13 +32,7 @@ fn snapshot(world: &World) -> Snapshot {
 }
 
 fn ask(world: &World, fields: &[(&str, &str)], now: i64) -> (u16, Value) {
-    let client = [("client_id", "assistant"), ("client_secret", "assistant-secret")];
-    let fields: Vec<(String, String)> = client
-        .iter()
-        .chain(fields)
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let answer = world.send(token_request(&fields), now);
+    let answer = world.send(post("/oauth/token", ASSISTANT, fields), now);
     (answer.status, answer.json().unwrap())
 }
 
@@ -172,19 +165,10 @@ fn s09_no_hop_that_was_decided_before_an_emergency_counts() {
     let now = BEGINNING + 5;
     assert_eq!(exchange(&world, &before, now), 400);
     assert_eq!(world.take_events().pop().unwrap().reason, Some("cut_off"));
-    assert!(!introspected(&world, &before, now));
+    assert!(!world.is_active(ASSISTANT, &before, now));
     let after = token(&world, now);
     assert_eq!(exchange(&world, &after, now), 200);
-    assert!(introspected(&world, &after, now));
-}
-
-fn introspected(world: &World, token: &str, now: i64) -> bool {
-    let fields =
-        [("client_id", "assistant"), ("client_secret", "assistant-secret"), ("token", token)];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let request = Request { path: "/oauth/introspect".to_owned(), ..token_request(&fields) };
-    world.send(request, now).json().unwrap()["active"] == true
+    assert!(world.is_active(ASSISTANT, &after, now));
 }
 
 /// The bundle of the zone `plain`, changed.

@@ -10,7 +10,7 @@ use writ_core::active::{CutOff, Named, Snapshot};
 use writ_core::host::{Batch, Host, Record, Write};
 use writ_core::moment::Timestamp;
 use writ_core::{publish, session};
-use writ_tests::run::token_request;
+use writ_tests::forms::token_request;
 use writ_tests::spoil::Spoil;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
 
@@ -19,9 +19,7 @@ const FILES: &str = "https://files.example/api";
 
 /// Sends a token request and answers status and body.
 fn ask(world: &World, fields: &[(&str, &str)], now: i64) -> (u16, Value) {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let answer = world.send(token_request(&fields), now);
+    let answer = world.send(token_request(fields), now);
     (answer.status, answer.json().unwrap())
 }
 

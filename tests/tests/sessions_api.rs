@@ -13,27 +13,15 @@ use writ_core::operator::Step;
 use writ_core::session;
 use writ_tests::client::Answer;
 use writ_tests::faults::{Call, Effect, When};
+use writ_tests::forms::{self, ASSISTANT, Client, FILES_API, post, token_request};
 use writ_tests::operator;
-use writ_tests::run::token_request;
 use writ_tests::world::{BEGINNING, World};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 const FILES: &str = "https://files.example/api";
-const ASSISTANT: (&str, &str) = ("assistant", "assistant-secret");
 const PLANNER: (&str, &str) = ("planner", "planner-secret");
-const FILES_API: (&str, &str) = ("files-api", "files-secret");
 const MAIL_API: (&str, &str) = ("mail-api", "mail-secret");
-
-fn post(path: &str, (id, secret): (&str, &str), fields: &[(&str, &str)]) -> Request {
-    let client = [("client_id", id), ("client_secret", secret)];
-    let fields: Vec<(String, String)> = client
-        .iter()
-        .chain(fields)
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    Request { path: path.to_owned(), ..token_request(&fields) }
-}
 
 fn basic(method: &str, path: &str, query: &str, (id, secret): (&str, &str)) -> Request {
     let pair = Base64::encode_string(format!("{id}:{secret}").as_bytes());
@@ -67,7 +55,7 @@ fn open(world: &World, target: (&str, &str), now: i64) -> String {
     issued(&world.send(post("/oauth/token", ASSISTANT, &fields), now))
 }
 
-fn exchange(world: &World, who: (&str, &str), token: &str, target: &str, now: i64) -> Answer {
+fn exchange(world: &World, who: Client, token: &str, target: &str, now: i64) -> Answer {
     let fields = [
         ("grant_type", EXCHANGE),
         ("subject_token", token),
@@ -200,7 +188,6 @@ fn x16_nothing_brings_an_ended_session_back() {
             ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
             ("resource", FILES),
         ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
         world.send(token_request(&fields), BEGINNING)
     };
     let token = issued(&once());
@@ -365,12 +352,7 @@ fn a_single_use_proof_asks_once() {
     let form = |path: &str, assertion: &str, more: &[(&str, &str)]| {
         let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let own = [("client_assertion_type", kind), ("client_assertion", assertion)];
-        let fields: Vec<_> = own
-            .iter()
-            .chain(more)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        Request { path: path.to_owned(), ..token_request(&fields) }
+        forms::form(path, &[&own[..], more].concat())
     };
     let grant = [("grant_type", "client_credentials"), ("audience", "signer")];
     let token = issued(&world.send(form("/oauth/token", &assertion(1), &grant), BEGINNING));

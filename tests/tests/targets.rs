@@ -14,8 +14,8 @@ use writ_core::keys::Rotation;
 use writ_core::limits::{STATUS_FRESH_SECS, STATUS_TTL_SECS};
 use writ_core::operator::Step;
 use writ_tests::client::send;
+use writ_tests::forms::{ASSISTANT, form, post, token_request};
 use writ_tests::operator;
-use writ_tests::run::token_request;
 use writ_tests::running::{Running, target};
 use writ_tests::status::{List, paths};
 use writ_tests::target::{clock, get, published};
@@ -25,15 +25,9 @@ const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const FILES: &str = "https://files.example/api";
 
-fn form(fields: &[(&str, &str)]) -> Request {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    token_request(&fields)
-}
-
 /// An exchange of a platform's single-use token.
 fn once(token: &str) -> Request {
-    form(&[
+    token_request(&[
         ("grant_type", EXCHANGE),
         ("subject_token", token),
         ("subject_token_type", JWT),
@@ -46,8 +40,7 @@ fn job(running: &Running) -> String {
 }
 
 fn as_assistant(fields: &[(&str, &str)]) -> Request {
-    let client = [("client_id", "assistant"), ("client_secret", "assistant-secret")];
-    form(&[&client[..], fields].concat())
+    post("/oauth/token", ASSISTANT, fields)
 }
 
 fn issued(running: &Running, request: &Request) -> String {
@@ -256,13 +249,13 @@ fn x11_a_session_is_listed_shown_and_ended() {
     let introspected = |running: &Running, instance: usize| {
         let fields =
             [("client_id", "files-api"), ("client_secret", "files-secret"), ("token", &*leaf)];
-        let request = Request { path: "/oauth/introspect".to_owned(), ..form(&fields) };
+        let request = form("/oauth/introspect", &fields);
         running.send_to(instance, &request).json().unwrap()["active"] == true
     };
     assert!(introspected(&running, 1));
     // The application says that its task is completed.
     let complete = format!("/sessions/{sid}/complete");
-    let foreign = form(&[("client_id", "files-api"), ("client_secret", "files-secret")]);
+    let foreign = token_request(&[("client_id", "files-api"), ("client_secret", "files-secret")]);
     let foreign = Request { path: complete.clone(), ..foreign };
     assert_eq!(running.send(&foreign).status, 404);
     assert!(introspected(&running, 1));

@@ -6,16 +6,15 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use writ_core::encoding::{base64url, sha256};
+use writ_core::encoding::base64url;
 use writ_core::jwk::Algorithm;
 use writ_core::jwt::Unverified;
 use writ_core::operator::Step;
 use writ_tests::deployment::binary;
+use writ_tests::forms::{proof, token_request};
 use writ_tests::front::Front;
 use writ_tests::issuer::{Page, Parties, Party, Token, Usual};
-use writ_tests::keys;
 use writ_tests::operator;
-use writ_tests::run::token_request;
 use writ_tests::running::Running;
 use writ_tests::server::Server;
 use writ_tests::target::clock;
@@ -43,8 +42,6 @@ fn token(running: &Running) -> String {
         ("grant_type", "client_credentials"),
         ("resource", FILES),
     ];
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let answer = running.send(&token_request(&fields));
     let body = answer.json().unwrap();
     assert_eq!(answer.status, 200, "{body}");
@@ -221,11 +218,9 @@ fn x10_a_bound_token_is_verified_with_its_proof_and_not_without() {
         ("grant_type", "client_credentials"),
         ("resource", FILES),
     ];
-    let form: Vec<(String, String)> =
-        form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut request = token_request(&form);
     let endpoint = format!("{issuer}/oauth/token");
-    request.headers.push(("dpop".to_owned(), proof("POST", &endpoint, None)));
+    request.headers.push(("dpop".to_owned(), proof("phone", "POST", &endpoint, None, clock())));
     let body = running.send(&request).json().unwrap();
     assert_eq!(body["token_type"], "DPoP", "{body}");
     let token = body["access_token"].as_str().unwrap();
@@ -233,27 +228,10 @@ fn x10_a_bound_token_is_verified_with_its_proof_and_not_without() {
     let (code, document) = verdict(issuer, token, &["--audience", FILES]);
     assert_eq!((code, &document["reason"]), (Some(1), &json!("bound")), "{document}");
     let url = "https://files.example/api/1";
-    let shown = proof("GET", url, Some(token));
+    let shown = proof("phone", "GET", url, Some(token), clock());
     let with = |method| ["--audience", FILES, "--dpop", &*shown, "--method", method, "--url", url];
     let (code, document) = verdict(issuer, token, &with("GET"));
     assert_eq!((code, &document["valid"]), (Some(0), &json!(true)), "{document}");
     let (code, document) = verdict(issuer, token, &with("PUT"));
     assert_eq!((code, &document["reason"]), (Some(1), &json!("proof_wrong")), "{document}");
-}
-
-/// A proof of the key of `phone`.
-fn proof(method: &str, url: &str, access_token: Option<&str>) -> String {
-    let mut jwk = keys::jwk("phone", Algorithm::ES256);
-    jwk.retain(|name, _| matches!(name.as_str(), "kty" | "crv" | "x" | "y"));
-    let header = json!({ "alg": "ES256", "typ": "dpop+jwt", "jwk": jwk });
-    let mut claims = json!({
-        "htm": method, "htu": url, "iat": clock(), "jti": writ_tests::template::unique("proof"),
-    });
-    if let Some(token) = access_token {
-        claims["ath"] = base64url(&sha256(token.as_bytes())).into();
-    }
-    let encode = |value: &Value| base64url(value.to_string().as_bytes());
-    let message = format!("{}.{}", encode(&header), encode(&claims));
-    let signature = keys::key("phone", Algorithm::ES256).sign(message.as_bytes()).unwrap();
-    format!("{message}.{}", base64url(&signature))
 }

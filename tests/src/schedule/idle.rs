@@ -3,8 +3,9 @@
 use writ_core::session::HOP;
 
 use super::invariants::Role;
-use super::scene::{ASSISTANT, Cast, START, Scene, exchange, post};
+use super::scene::{Cast, START, Scene, exchange};
 use super::{Ran, Random, Scenario};
+use crate::forms::{ASSISTANT, post};
 use crate::planted::Bug;
 use crate::world::World;
 

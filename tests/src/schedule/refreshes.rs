@@ -7,9 +7,10 @@ use writ_core::refresh::REFRESH;
 use writ_core::session::{ENDED, HOP, REVOKED};
 
 use super::invariants::{Role, issued};
-use super::scene::{ASSISTANT, Cast, START, Scene, post};
+use super::scene::{Cast, START, Scene};
 use super::{Ran, Random, Scenario};
 use crate::client::Answer;
+use crate::forms::{ASSISTANT, post};
 use crate::planted::Bug;
 use crate::trace::claims;
 

@@ -6,20 +6,12 @@ use writ_core::http::Request;
 use super::invariants::{Role, check};
 use super::{Racer, Ran, Random, Trouble, run};
 use crate::client::Answer;
+use crate::forms::{ASSISTANT, FILES_API, post};
 use crate::memory::Memory;
 use crate::planted::Bug;
-use crate::run::token_request;
 use crate::store::Sessions;
 use crate::target::get;
 use crate::world::{BEGINNING, World, block_on, moment};
-
-/// A client and its secret.
-pub type Client = (&'static str, &'static str);
-
-/// The assistant of the zone `plain`.
-pub const ASSISTANT: Client = ("assistant", "assistant-secret");
-/// The owner of the files there.
-pub const FILES_API: Client = ("files-api", "files-secret");
 
 /// A deployment of the zone `plain`, compiled once.
 pub struct Scene {
@@ -140,20 +132,6 @@ impl Scene {
 
 /// When the schedules begin.
 pub const START: i64 = BEGINNING;
-
-/// A form.
-#[must_use]
-pub fn form(path: &str, fields: &[(&str, &str)]) -> Request {
-    let fields: Vec<(String, String)> =
-        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Request { path: path.to_owned(), ..token_request(&fields) }
-}
-
-/// A form of a client's.
-#[must_use]
-pub fn post(path: &str, (id, secret): Client, fields: &[(&str, &str)]) -> Request {
-    form(path, &[&[("client_id", id), ("client_secret", secret)], fields].concat())
-}
 
 /// An exchange of a token of ours by the assistant.
 #[must_use]

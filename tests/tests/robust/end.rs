@@ -140,8 +140,7 @@ fn narrower(token: &str) -> writ_core::http::Request {
         ("subject_token", token),
         ("resource", "https://files.example/api"),
     ];
-    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut request = writ_tests::run::token_request(&fields);
+    let mut request = writ_tests::forms::token_request(&fields);
     // files-api:files-secret
     let own = "Basic ZmlsZXMtYXBpOmZpbGVzLXNlY3JldA==".to_owned();
     request.headers.push(("authorization".to_owned(), own));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use writ_core::http::Request;
 use writ_core::limits;
 use writ_tests::client::Answer;
-use writ_tests::run::token_request;
+use writ_tests::forms::token_request;
 use writ_tests::running::Running;
 use writ_tests::target::{clock, get};
 
@@ -46,7 +46,6 @@ impl Service {
             ("subject_token", &token),
             ("resource", "https://files.example/api"),
         ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
         token_request(&fields)
     }
 
@@ -60,23 +59,6 @@ impl Service {
 }
 
 const STORES: [&str; 2] = ["sqlite", "redis"];
-
-/// The component is built to read policies in their encoded form: activating a zone leaves it in the store,
-/// under the bundle's name and the version of Cedar.
-#[test]
-fn an_active_bundle_has_its_policies_in_encoded_form() {
-    let service = Service::start(&[("WRIT_STORE", "sqlite")]);
-    assert_eq!(service.status(&service.once()), 200);
-    let allowed = service.running.events().into_iter().find(|event| event["outcome"] == "allow");
-    let bundle = allowed.unwrap()["bundle"].as_str().unwrap().to_owned();
-    let wanted = format!("policies/{bundle}/");
-    let holds = |file: &std::fs::DirEntry| {
-        let bytes = std::fs::read(file.path()).unwrap_or_default();
-        bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes())
-    };
-    let mut files = std::fs::read_dir(service.running.path("")).unwrap().map(Result::unwrap);
-    assert!(files.any(|file| holds(&file)), "no file of the store has `{wanted}`");
-}
 
 /// Whatever becomes of any one call to the store: a token at most once for a proof, never without its
 /// record, and afterwards everything goes on.

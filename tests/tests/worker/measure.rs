@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::json;
 use writ_core::http::Request;
 use writ_tests::client::send;
-use writ_tests::run::token_request;
+use writ_tests::forms::token_request;
 use writ_tests::running::Running;
 use writ_tests::target::{clock, get};
 
@@ -65,7 +65,7 @@ fn once(running: &Running) -> Request {
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
         ("resource", "https://files.example/api"),
     ];
-    token_request(&fields.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    token_request(&fields)
 }
 
 /// Milliseconds of processor time of workerd, which is a child of the script that is our child.

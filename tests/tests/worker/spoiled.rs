@@ -15,8 +15,8 @@ use writ_core::http::Request;
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::limits;
 use writ_tests::client::{Answer, parts};
+use writ_tests::forms::token_request;
 use writ_tests::keys;
-use writ_tests::run::token_request;
 use writ_tests::running::Running;
 use writ_tests::target::{clock, get};
 
@@ -66,7 +66,7 @@ fn exchange(token: &str) -> Request {
         ("subject_token_type", JWT),
         ("resource", "https://files.example/api"),
     ];
-    token_request(&fields.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    token_request(&fields)
 }
 
 /// No token leaves without its record, whatever happens to the call that writes it.
