@@ -2,9 +2,11 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a failed test panics"
 )]
 
 mod component;
+mod encoded;
 mod service;
