@@ -150,31 +150,34 @@ fn x11_who_ended_is_in_the_list_of_its_hour_and_others_only_as_often_as_two_shar
         assert!(list.count() as usize <= of(&ended).len());
         shared += of(&alive).iter().filter(|token| list.shows(token)).count();
     }
-    // Some 70 of a million bits a list for some 300 sessions: 0.02 in all.
-    assert!(shared <= 1, "{shared} share a bit");
+    // Some 70 of a million bits a list for some 300 sessions: 0.02 in all, and more than three once in 10^8 runs.
+    assert!(shared <= 3, "{shared} share a bit");
 }
 
 /// More than one request lists: until all of it was gone through, every token has to be asked about.
 #[test]
 fn x13_a_list_that_is_not_known_whole_has_every_bit_set() {
     let world = World::new("plain");
-    let token = open(&world, BEGINNING);
+    // One in 265 shares its bit with an entry below.
+    let tokens = [0, 1, 2, 3].map(|_| open(&world, BEGINNING));
+    let token = &tokens[0];
     let hour = BEGINNING / 3_600 + 1;
     let pages = 2 * STATUS_PAGES;
     enter(&world, hour, 0..pages * 100 - 50, BEGINNING - 600);
-    assert_eq!(list(&world, &token, BEGINNING).count(), STATUS_BITS);
+    assert_eq!(list(&world, token, BEGINNING).count(), STATUS_BITS);
     // A platform that allows no more calls ends a build, and loses nothing of it.
     world.host.faults.order(Call::List, When::Nth(7), Effect::Unavailable);
-    assert_eq!(feed(&world, &token, BEGINNING)["all"], true);
+    assert_eq!(feed(&world, token, BEGINNING)["all"], true);
     assert_eq!(world.host.faults.made(Call::List), 7);
     world.host.faults.clear();
-    assert_eq!(feed(&world, &token, BEGINNING)["all"], false, "{pages} pages were gone through");
-    let known = list(&world, &token, BEGINNING);
-    assert!(!known.shows(&token) && known.count() as usize > pages * 100 - 60);
+    assert_eq!(feed(&world, token, BEGINNING)["all"], false, "{pages} pages were gone through");
+    let known = list(&world, token, BEGINNING);
+    let token = tokens.iter().find(|token| !known.shows(token)).expect("one with a bit of its own");
+    assert!(known.count() as usize > pages * 100 - 60);
     // From then on only what is new is listed.
-    end(&world, &token, BEGINNING + 1);
+    end(&world, token, BEGINNING + 1);
     world.host.faults.clear();
-    assert!(list(&world, &token, BEGINNING + STATUS_FRESH_SECS).shows(&token));
+    assert!(list(&world, token, BEGINNING + STATUS_FRESH_SECS).shows(token));
     assert_eq!(world.host.faults.made(Call::List), 2);
     // As many as can be kept by name, and one more.
     let other = World::new("plain");
