@@ -10,6 +10,7 @@ use writ_process::moment::instant;
 use crate::load::{Heard, Requests, Until};
 use crate::processes::{self, Usage};
 use crate::target::{Kind, Served};
+use crate::zone;
 
 /// How long everything takes.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Effort {
 pub(crate) struct Figures {
     /// Under load.
     pub(crate) busy: Busy,
+    /// Further exchanges in sessions that are there, under load; nothing where there are no sessions.
+    pub(crate) further: Option<Busy>,
     /// One exchange at a time.
     pub(crate) alone: Times,
     /// Starts on what is there.
@@ -109,12 +112,19 @@ pub(crate) fn figures(
 ) -> Result<Figures, String> {
     let (start, resident_started) = start(kind, served, requests, effort.starts)?;
     let alone = alone(served, requests, effort.alone);
+    let further = match served {
+        Served::Writ(running) => {
+            let requests = zone::further(kind.path(), running, SESSIONS)?;
+            Some(busy(kind, served, &requests, effort))
+        }
+        Served::Other(_) => None,
+    };
     let busy = busy(kind, served, requests, effort);
     let usage = serving(kind, served);
     let processes = usage.processes.max(1);
     let resident_after = usage.resident / u64::try_from(processes).unwrap_or(1);
     let resident_started = resident_started / u64::try_from(processes).unwrap_or(1);
-    Ok(Figures { busy, alone, start, resident_started, resident_after, processes })
+    Ok(Figures { busy, further, alone, start, resident_started, resident_after, processes })
 }
 
 /// Exchanges one at a time, over one connection.
@@ -309,6 +319,9 @@ fn least(values: &[f64]) -> f64 {
 fn most(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
+
+/// Sessions that further exchanges are divided between.
+const SESSIONS: usize = 64;
 
 /// How long what follows an answer may take: entries reach the index, events the file.
 const SETTLE: Duration = Duration::from_millis(700);

@@ -1,12 +1,15 @@
 //! What is measured: the zone in `bench/zone`, and the requests made in it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
 use writ_core::encoding::{hex, sha256};
 use writ_core::jwk::Algorithm;
+use writ_tests::forms::{encode, token_request};
 use writ_tests::issuer::{Parties, Party, Token, Usual};
+use writ_tests::running::Running;
 use writ_tests::target::clock;
 use writ_tests::zones::{Places, Zone, filled};
 
@@ -78,6 +81,27 @@ pub(crate) fn requests(path: &'static str, persons: usize) -> Requests {
     Requests::new(path, (0..persons).map(|person| form(person, now)).collect())
 }
 
+/// Further exchanges in so many persons' sessions, which are opened for it.
+///
+/// # Errors
+///
+/// What came instead of a session's token.
+pub(crate) fn further(
+    path: &'static str,
+    running: &Running,
+    persons: usize,
+) -> Result<Requests, String> {
+    let now = clock();
+    let forms = (0..persons).map(|person| {
+        let subject = token(person, now);
+        let answer = running.send(&token_request(&ask(&subject, "id_token", &[ITSELF])));
+        let body = answer.json().unwrap_or_default();
+        let session = body["access_token"].as_str().ok_or_else(|| body.to_string())?;
+        Ok(encode(&ask(session, "access_token", &READ)))
+    });
+    Ok(Requests::new(path, forms.collect::<Result<_, String>>()?))
+}
+
 /// The form of one exchange, with a person's token of `now`.
 ///
 /// # Panics
@@ -85,6 +109,27 @@ pub(crate) fn requests(path: &'static str, persons: usize) -> Requests {
 /// Where the key does not sign.
 #[must_use]
 pub(crate) fn form(person: usize, now: i64) -> String {
+    encode(&ask(&token(person, now), "id_token", &READ))
+}
+
+fn ask<'a>(
+    subject: &'a str,
+    kind: &str,
+    target: &[(&'static str, &'a str)],
+) -> Vec<(&'static str, Cow<'a, str>)> {
+    let kind = format!("urn:ietf:params:oauth:token-type:{kind}");
+    let mut fields = vec![
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange".into()),
+        ("subject_token", subject.into()),
+        ("subject_token_type", kind.into()),
+        ("client_id", "agent".into()),
+        ("client_secret", SECRET.into()),
+    ];
+    fields.extend(target.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
+    fields
+}
+
+fn token(person: usize, now: i64) -> String {
     let claims = json!({
         "sub": format!("00uid4BxXw6I6TV4m{person:05}"), "aud": "agent", "azp": "agent",
         "iat": now, "exp": now + TOKEN_SECS, "email": "user@example.com", "name": "A User",
@@ -92,14 +137,7 @@ pub(crate) fn form(person: usize, now: i64) -> String {
     });
     let claims = claims.as_object().expect("claims").clone();
     let token = Token { from: "idp".to_owned(), claims, ..Token::default() };
-    let token = token.sign(&parties(), &Usual::at(now, "agent"));
-    format!(
-        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
-         &subject_token={token}\
-         &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aid_token\
-         &resource=https%3A%2F%2Fapi.example.com&scope=read\
-         &client_id=agent&client_secret={SECRET}"
-    )
+    token.sign(&parties(), &Usual::at(now, "agent"))
 }
 
 /// The directory of the benchmark.
@@ -114,6 +152,12 @@ fn directory() -> PathBuf {
 
 /// The client's secret.
 pub(crate) const SECRET: &str = "a-generated-secret-of-some-length";
+
+/// What an exchange asks for.
+const READ: [(&str, &str); 2] = [("resource", "https://api.example.com"), ("scope", "read")];
+
+/// What opens a session to go on in.
+const ITSELF: (&str, &str) = ("audience", "agent");
 
 /// Longer than any run, and no longer than the zone's issuer may say.
 const TOKEN_SECS: i64 = 4 * 3_600;
