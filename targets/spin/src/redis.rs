@@ -159,15 +159,20 @@ pub fn list(server: &impl Send, zone: &str, listing: &Listing) -> Result<Page, U
 ///
 /// Says which setting it wants.
 fn check(server: &impl Send, zone: &str) -> Result<(), Unavailable> {
-    for (name, wanted) in
-        [("maxmemory-policy", "noeviction"), ("appendonly", "yes"), ("appendfsync", "always")]
-    {
+    for (name, wanted) in [
+        ("maxmemory-policy", "noeviction"),
+        ("appendonly", "yes"),
+        ("appendfsync", "always"),
+        // With `yes`, `always` does not hold while the server rewrites its files.
+        ("no-appendfsync-on-rewrite", "no"),
+    ] {
         let answer =
             server.send("CONFIG", vec![b"GET".to_vec(), name.into()]).map_err(|error| {
                 Unavailable(format!(
                     "redis does not say what its `{name}` is ({error}): see that it is \
-                     `{wanted}`, `maxmemory-policy` is `noeviction`, `appendonly` is `yes` and \
-                     `appendfsync` is `always`, and set the variable `redis_durable` to `asserted`"
+                     `{wanted}`, `maxmemory-policy` is `noeviction`, `appendonly` is `yes`, \
+                     `appendfsync` is `always` and `no-appendfsync-on-rewrite` is `no`, and set the \
+                     variable `redis_durable` to `asserted`"
                 ))
             })?;
         let found = match answer.get(1) {

@@ -189,8 +189,19 @@ fn a_server_that_forgets_is_refused() {
             "CONFIG SET maxmemory-policy noeviction",
         ),
         (
+            &[
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--no-appendfsync-on-rewrite",
+                "yes",
+            ],
+            "CONFIG SET no-appendfsync-on-rewrite no",
+        ),
+        (
             &["--appendonly", "yes", "--appendfsync", "always", "--rename-command", "CONFIG", ""],
-            "set the variable `redis_durable` to `asserted`",
+            "`no-appendfsync-on-rewrite` is `no`, and set the variable `redis_durable` to `asserted`",
         ),
     ] {
         let server = Server::start(settings);
