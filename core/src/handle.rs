@@ -115,15 +115,57 @@ pub async fn handle<H: Host>(
     moment: Moment,
     request: Request,
 ) -> Response {
-    let mut event = Event {
+    let mut event = begin(deployment, &moment);
+    let answered = route(host, deployment, &moment, &request, &mut event).await;
+    let mut response = answered.unwrap_or_else(|stopped| stop(&request, stopped, &mut event));
+    if request.method == "HEAD" {
+        response.body.clear();
+    }
+    finish(host, event, response)
+}
+
+/// Why a request did not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Its body broke off, or was shorter than its head had said.
+    Broken,
+    /// Its body took longer than [`limits::BODY_SECS`].
+    Late,
+}
+
+/// Answers a request that never came whole, and has the host record its one event. Nothing of it was
+/// begun: half a form must spend no proof. Its endpoint and its parameters are taken as unknown.
+pub fn unread<H: Host>(
+    host: &H,
+    deployment: &Deployment,
+    moment: &Moment,
+    unread: Unread,
+) -> Response {
+    let status = match unread {
+        Unread::Broken => 400,
+        Unread::Late => 408,
+    };
+    let mut event = begin(deployment, moment);
+    event.outcome = Outcome::Refuse;
+    event.error = Some("invalid_request");
+    event.reason = Some("body_incomplete");
+    let description = format!("the body did not come whole (request {})", event.request);
+    finish(host, event, failure(status, "invalid_request", &description))
+}
+
+/// The event of a request of which nothing is known yet.
+fn begin(deployment: &Deployment, moment: &Moment) -> Event {
+    Event {
         time: moment.now,
         request: moment.id("request"),
         zone: deployment.zone.clone(),
         endpoint: "unknown",
         ..Event::default()
-    };
-    let answered = route(host, deployment, &moment, &request, &mut event).await;
-    let mut response = answered.unwrap_or_else(|stopped| stop(&request, stopped, &mut event));
+    }
+}
+
+/// Records the event of an answer, and gives the answer what every answer has.
+fn finish<H: Host>(host: &H, mut event: Event, mut response: Response) -> Response {
     event.status = response.status;
     response.headers.push(("x-request-id", event.request.clone()));
     response.headers.push(("x-content-type-options", "nosniff".to_owned()));
@@ -132,9 +174,6 @@ pub async fn handle<H: Host>(
         "access-control-expose-headers",
         "etag, www-authenticate, x-request-id, retry-after".to_owned(),
     ));
-    if request.method == "HEAD" {
-        response.body.clear();
-    }
     host.record(&event);
     response
 }

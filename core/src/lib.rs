@@ -49,4 +49,4 @@ pub mod token;
 pub mod verifier;
 pub mod zone;
 
-pub use handle::handle;
+pub use handle::{Unread, handle, unread};

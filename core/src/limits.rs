@@ -4,6 +4,8 @@
 
 /// Bytes of a request body: a form with two tokens of the largest size and its other fields.
 pub const BODY_BYTES: usize = 64 * 1024;
+/// Seconds a request body may take: a form is small, and one that trickles in holds a place.
+pub const BODY_SECS: u64 = 10;
 /// Bytes of one compact JWT: twice the largest documented platform token.
 pub const TOKEN_BYTES: usize = 16 * 1024;
 /// Nesting of any JSON document from outside: platforms use five levels.

@@ -21,9 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use writ_core::deployment::Deployment;
-use writ_core::event::{Event, Outcome};
-use writ_core::host::Host as _;
-use writ_core::{http, limits};
+use writ_core::{Unread, http, limits};
 use writ_process::{log, moment};
 
 use crate::host::{Instance, Native};
@@ -117,10 +115,10 @@ impl Service {
     async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let native = Native::new(self.instance);
         let request = match timeout(BODY_TIME, convert(request)).await {
-            Ok(Ok(request)) => request,
+            Ok(Ok(request)) => Ok(request),
             // The client stopped in the middle, and nothing has begun.
-            Ok(Err(_)) => return unread(&native, &self.deployment, StatusCode::BAD_REQUEST),
-            Err(_) => return unread(&native, &self.deployment, StatusCode::REQUEST_TIMEOUT),
+            Ok(Err(_)) => Err(Unread::Broken),
+            Err(_) => Err(Unread::Late),
         };
         let moment = match moment::draw() {
             Ok(moment) => moment,
@@ -129,7 +127,10 @@ impl Service {
                 return unavailable();
             }
         };
-        let answer = writ_core::handle(&native, &self.deployment, moment, request).await;
+        let answer = match request {
+            Ok(request) => writ_core::handle(&native, &self.deployment, moment, request).await,
+            Err(unread) => writ_core::unread(&native, &self.deployment, &moment, unread),
+        };
         drop(self.running);
         render(answer)
     }
@@ -179,34 +180,11 @@ fn render(answer: http::Response) -> Response<Full<Bytes>> {
     response
 }
 
-/// Records a request that never came whole, and answers it. The core is not asked: its endpoint and its
-/// parameters are unknown.
-fn unread(native: &Native, deployment: &Deployment, status: StatusCode) -> Response<Full<Bytes>> {
-    if let Ok(moment) = moment::draw() {
-        native.record(&Event {
-            time: moment.now,
-            request: moment.id("request"),
-            zone: deployment.zone.clone(),
-            endpoint: "unknown",
-            outcome: Outcome::Refuse,
-            status: status.as_u16(),
-            reason: Some("body_incomplete"),
-            ..Event::default()
-        });
-    }
-    bare(status)
-}
-
+/// The answer of the server itself, where the core did not answer.
 fn unavailable() -> Response<Full<Bytes>> {
-    let mut response = bare(StatusCode::SERVICE_UNAVAILABLE);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
-/// An answer of the server itself, where the core was never asked or did not answer.
-fn bare(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
@@ -217,7 +195,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// How long a head may take, and a connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long a body may take.
-const BODY_TIME: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(limits::BODY_SECS);
 /// How long requests that have begun may go on when the service stops.
 const FINISH: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted.

@@ -3,7 +3,7 @@
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Response, ResponseInit};
 use worker::Env;
-use writ_core::{http, limits};
+use writ_core::{Unread, http, limits};
 use writ_isolate::http::{headers, render};
 use writ_isolate::{body, moment, within};
 
@@ -15,24 +15,31 @@ use crate::host::Edge;
 ///
 /// The platform does not take the answer.
 pub(crate) async fn answer(request: &web_sys::Request, env: &Env) -> Result<Response, JsValue> {
-    let Ok(host) = Edge::new(env) else { return bare(503) };
+    let Ok(host) = Edge::new(env) else { return unavailable() };
     // One byte more than the limit tells the core that there was more.
     let most = limits::BODY_BYTES.saturating_add(1);
-    let body = match within(BODY_MILLIS, body::read(request.body(), most)).await {
-        Some(Ok(body)) => body,
+    let millis = u32::try_from(limits::BODY_SECS.saturating_mul(1_000)).unwrap_or(u32::MAX);
+    let body = match within(millis, body::read(request.body(), most)).await {
+        Some(Ok(body)) => Ok(body),
         // The client stopped in the middle, and nothing has begun.
-        Some(Err(_)) => return bare(400),
-        None => return bare(408),
+        Some(Err(_)) => Err(Unread::Broken),
+        None => Err(Unread::Late),
     };
     let moment = match moment::draw() {
         Ok(moment) => moment,
-        Err(unavailable) => {
-            worker::console_error!("{}", unavailable.0);
-            return bare(503);
+        Err(error) => {
+            worker::console_error!("{}", error.0);
+            return unavailable();
         }
     };
-    let request = convert(request, body);
-    render(&writ_core::handle(&host, &host.deployment, moment, request).await)
+    let answer = match body {
+        Ok(body) => {
+            let request = convert(request, body);
+            writ_core::handle(&host, &host.deployment, moment, request).await
+        }
+        Err(unread) => writ_core::unread(&host, &host.deployment, &moment, unread),
+    };
+    render(&answer)
 }
 
 /// Asks the core whether it is ready, for the event that says so or why not.
@@ -56,17 +63,12 @@ fn convert(request: &web_sys::Request, body: Vec<u8>) -> http::Request {
     http::Request { method: request.method(), path: path.to_owned(), query, headers, body }
 }
 
-/// An answer of the target itself, where the core was not asked.
-fn bare(status: u16) -> Result<Response, JsValue> {
+/// The answer of the target itself, where the core cannot be asked.
+fn unavailable() -> Result<Response, JsValue> {
     let init = ResponseInit::new();
-    init.set_status(status);
-    if status == 503 {
-        let headers = Headers::new()?;
-        headers.append("retry-after", "1")?;
-        init.set_headers(&headers);
-    }
+    init.set_status(503);
+    let headers = Headers::new()?;
+    headers.append("retry-after", "1")?;
+    init.set_headers(&headers);
     Response::new_with_opt_str_and_init(None, &init)
 }
-
-/// How long a body may take.
-const BODY_MILLIS: u32 = 10_000;
