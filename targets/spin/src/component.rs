@@ -12,9 +12,10 @@ use wasi::http::types::{
     Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 use writ_core::http::{Request, Response};
-use writ_core::limits;
 use writ_core::moment::{Moment, Timestamp};
+use writ_core::{Unread, limits};
 
+use crate::body;
 use crate::host::Spin;
 use crate::settings::Settings;
 
@@ -42,13 +43,18 @@ fn answer(request: IncomingRequest) -> Response {
         Ok(ready) => ready,
         Err(wrong) => return refuse(&wrong),
     };
+    let request = convert(request);
     let mut entropy = [0; 32];
     if getrandom::fill(&mut entropy).is_err() {
         // Ids would be guessable.
         return refuse(&["the platform gave no random bytes".to_owned()]);
     }
     let moment = Moment { now: now(), entropy };
-    let answered = pin!(writ_core::handle(&host, &deployment, moment, convert(request)));
+    let request = match request {
+        Ok(request) => request,
+        Err(unread) => return writ_core::unread(&host, &deployment, &moment, unread),
+    };
+    let answered = pin!(writ_core::handle(&host, &deployment, moment, request));
     // Everything that this host does it does while it is asked, so nothing is ever pending.
     match answered.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(response) => response,
@@ -73,7 +79,8 @@ fn refuse(wrong: &[String]) -> Response {
     }
 }
 
-fn convert(request: IncomingRequest) -> Request {
+/// The request as the core takes it, once all of it is there.
+fn convert(request: IncomingRequest) -> Result<Request, Unread> {
     let target = request.path_with_query().unwrap_or_default();
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
@@ -97,25 +104,14 @@ fn convert(request: IncomingRequest) -> Request {
         Method::Patch => "PATCH".to_owned(),
         Method::Other(name) => name,
     };
-    let body = body(&request).unwrap_or_default();
-    Request { method, path, query, headers, body }
-}
-
-/// One byte more than the limit tells the core that there was more. A body that breaks off is a body
-/// that is too short for its request: the core says so.
-fn body(request: &IncomingRequest) -> Option<Vec<u8>> {
-    let incoming = request.consume().ok()?;
-    let stream = incoming.stream().ok()?;
-    let most = limits::BODY_BYTES.saturating_add(1);
-    let mut body = Vec::new();
-    while body.len() < most {
-        let room = most.saturating_sub(body.len());
-        let Ok(bytes) = stream.blocking_read(u64::try_from(room).unwrap_or(u64::MAX)) else {
-            break;
-        };
-        body.extend(bytes.into_iter().take(room));
-    }
-    Some(body)
+    let incoming = request.consume().map_err(|()| Unread::Broken)?;
+    let body = body::read(&incoming, limits::BODY_BYTES, &body::clock(limits::BODY_SECS))?;
+    let request = Request { method, path, query, headers, body };
+    // A platform may take a connection that ends for the end of a body.
+    let whole = |length: &str| {
+        length.parse::<usize>().is_ok_and(|length| request.body.len() >= length.min(limits::BODY_BYTES))
+    };
+    if request.header("content-length").all(whole) { Ok(request) } else { Err(Unread::Broken) }
 }
 
 fn send(answer: Response, out: ResponseOutparam) -> Option<()> {

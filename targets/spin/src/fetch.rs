@@ -1,16 +1,14 @@
 //! Requests to other servers over `wasi:http`: one `GET`, no redirect, time and size capped.
 
-use wasi::clocks::monotonic_clock::subscribe_duration;
 use wasi::http::outgoing_handler;
-use wasi::http::types::{
-    Fields, IncomingResponse, Method, OutgoingRequest, RequestOptions, Scheme,
-};
-use wasi::io::poll::{Pollable, poll};
-use wasi::io::streams::StreamError;
+use wasi::http::types::{Fields, Method, OutgoingRequest, RequestOptions, Scheme};
+use writ_core::Unread;
 use writ_core::host::Unavailable;
 use writ_core::http::{Inbound, Outbound};
 use writ_core::limits;
 use writ_core::place::{Place, place};
+
+use crate::body;
 
 /// Fetches a document, as [`writ_core::host::Outside::fetch`] says. An instance has one request, so it
 /// simply waits.
@@ -40,43 +38,25 @@ fn get(place: Place<'_>) -> Result<Inbound, String> {
     let _ = options.set_connect_timeout(Some(NANOS));
     let _ = options.set_first_byte_timeout(Some(NANOS));
 
-    let clock = subscribe_duration(NANOS);
+    let late = || format!("no full answer within {} s", limits::FETCH_SECS);
+    let clock = body::clock(limits::FETCH_SECS);
     let sent = outgoing_handler::handle(request, Some(options)).map_err(|e| e.to_string())?;
-    wait(&sent.subscribe(), &clock)?;
+    if !body::first(&sent.subscribe(), &clock) {
+        return Err(late());
+    }
     let response = match sent.get() {
         Some(Ok(Ok(response))) => response,
         Some(Ok(Err(error))) => return Err(error.to_string()),
         _ => return Err("the platform gave no answer".to_owned()),
     };
     let status = response.status();
-    Ok(Inbound { status, body: body(&response, &clock)? })
-}
-
-/// One byte more than the limit tells the core that there was more.
-fn body(response: &IncomingResponse, clock: &Pollable) -> Result<Vec<u8>, String> {
-    let gone = |()| "the answer has no body".to_owned();
-    let incoming = response.consume().map_err(gone)?;
-    let stream = incoming.stream().map_err(gone)?;
-    let most = limits::FETCH_BYTES.saturating_add(1);
-    let mut body = Vec::new();
-    while body.len() < most {
-        let room = most.saturating_sub(body.len());
-        wait(&stream.subscribe(), clock)?;
-        match stream.read(u64::try_from(room).unwrap_or(u64::MAX)) {
-            Ok(bytes) => body.extend(bytes.into_iter().take(room)),
-            Err(StreamError::Closed) => break,
-            Err(StreamError::LastOperationFailed(error)) => return Err(error.to_debug_string()),
-        }
-    }
-    Ok(body)
-}
-
-/// Waits until `ready`, unless the clock is first.
-fn wait(ready: &Pollable, clock: &Pollable) -> Result<(), String> {
-    if poll(&[ready, clock]).contains(&0) {
-        return Ok(());
-    }
-    Err(format!("no full answer within {} s", limits::FETCH_SECS))
+    let incoming = response.consume().map_err(|()| "the answer has no body".to_owned())?;
+    let body =
+        body::read(&incoming, limits::FETCH_BYTES, &clock).map_err(|unread| match unread {
+            Unread::Broken => "the answer broke off".to_owned(),
+            Unread::Late => late(),
+        })?;
+    Ok(Inbound { status, body })
 }
 
 const USER_AGENT: &str = concat!("writ/", env!("CARGO_PKG_VERSION"));

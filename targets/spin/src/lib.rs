@@ -4,6 +4,7 @@
 //! `wasm32-wasip2`; natively it is empty, and `tests/suite` has what needs no Spin.
 #![cfg(target_family = "wasm")]
 
+mod body;
 mod component;
 pub mod crypto;
 mod fetch;

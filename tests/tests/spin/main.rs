@@ -7,6 +7,7 @@
     reason = "a failed test panics"
 )]
 
+mod body;
 mod component;
 mod encoded;
 mod service;

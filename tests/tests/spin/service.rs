@@ -16,14 +16,14 @@ use writ_tests::running::Running;
 use writ_tests::target::{clock, get};
 
 /// A target with a file of faults.
-struct Service {
-    running: Running,
+pub(super) struct Service {
+    pub(super) running: Running,
     faults: tempfile::NamedTempFile,
     count: Cell<u32>,
 }
 
 impl Service {
-    fn start(options: &[(&str, &str)]) -> Self {
+    pub(super) fn start(options: &[(&str, &str)]) -> Self {
         let faults = tempfile::NamedTempFile::new().unwrap();
         let path = faults.path().to_str().unwrap().to_owned();
         let mut all = vec![("WRIT_FAULTS", path.as_str())];
@@ -36,7 +36,7 @@ impl Service {
     }
 
     /// An exchange of a proof that was never shown.
-    fn once(&self) -> Request {
+    pub(super) fn once(&self) -> Request {
         self.count.set(self.count.get() + 1);
         let claims = json!({ "sub": "job", "jti": format!("proof-{}", self.count.get()) });
         let token = self.running.sign(json!({ "from": "jobs", "claims": claims }), clock());
@@ -53,7 +53,7 @@ impl Service {
         self.running.send(request)
     }
 
-    fn status(&self, request: &Request) -> u16 {
+    pub(super) fn status(&self, request: &Request) -> u16 {
         self.send(request).status
     }
 }

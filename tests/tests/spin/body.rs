@@ -1,0 +1,109 @@
+//! Bodies that do not come whole: half a form is no form, and spends no proof.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use writ_core::http::Request;
+use writ_core::limits;
+use writ_tests::client::parts;
+
+use super::service::Service;
+
+/// How a body stops before its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stops {
+    /// Its client hangs up.
+    Closed,
+    /// Its client says no more, and would still read.
+    HalfClosed,
+    /// The same, of a body in chunks.
+    Chunked,
+    /// Its client goes quiet.
+    Quiet,
+}
+
+#[test]
+fn half_a_form_begins_nothing() {
+    let service = Service::start(&[]);
+    for stops in [Stops::Closed, Stops::HalfClosed, Stops::Chunked] {
+        let (request, half) = cut(&service);
+        let before = service.running.events().len();
+        let mut stream = begin(&service, &request, half, stops == Stops::Chunked);
+        match stops {
+            Stops::HalfClosed | Stops::Chunked => {
+                stream.shutdown(Shutdown::Write).unwrap();
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+            _ => drop(stream),
+        }
+        let event = event(&service, before);
+        assert_eq!(event["reason"], "body_incomplete", "{stops:?}: {event}");
+        assert_eq!(event["status"], 400, "{stops:?}");
+        assert_eq!(event["outcome"], "refuse", "{stops:?}");
+        assert_eq!(service.status(&request), 200, "{stops:?}: the proof is not spent");
+    }
+}
+
+#[test]
+fn a_body_may_take_its_time_and_no_longer() {
+    let service = Service::start(&[]);
+    let (request, half) = cut(&service);
+    let before = service.running.events().len();
+    let began = Instant::now();
+    let mut stream = begin(&service, &request, half, false);
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408", "{:?}", Stops::Quiet);
+    assert!(began.elapsed() >= Duration::from_secs(limits::BODY_SECS));
+    let event = event(&service, before);
+    assert_eq!((&event["reason"], &event["status"]), (&"body_incomplete".into(), &408.into()));
+    // In two pieces, and in time.
+    let mut stream = begin(&service, &request, half, false);
+    std::thread::sleep(Duration::from_secs(1));
+    stream.write_all(&request.body[half..]).unwrap();
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+/// An exchange, and how much of its body is an exchange too.
+fn cut(service: &Service) -> (Request, usize) {
+    let mut request = service.once();
+    let half = request.body.len();
+    request.body.extend(b"&scope=read");
+    (request, half)
+}
+
+/// Sends a request's head and the beginning of its body.
+fn begin(service: &Service, request: &Request, half: usize, chunked: bool) -> TcpStream {
+    let authority = &service.running.instances[0];
+    let (head, body) = parts(authority, request);
+    let (mut head, mut part) = (String::from_utf8(head).unwrap(), body[..half].to_vec());
+    if chunked {
+        let length = format!("content-length: {}", body.len());
+        head = head.replace(&length, "transfer-encoding: chunked");
+        part = [format!("{half:x}\r\n").as_bytes(), &part, b"\r\n"].concat();
+    }
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(2 * limits::BODY_SECS))).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&part).unwrap();
+    // The component has begun to read.
+    std::thread::sleep(Duration::from_millis(300));
+    stream
+}
+
+/// The one event after the first `before` of them.
+fn event(service: &Service, before: usize) -> Value {
+    for _ in 0..500 {
+        let events = service.running.events();
+        assert!(events.len() <= before + 1, "{events:?}");
+        if let Some(event) = events.get(before) {
+            return event.clone();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("a request without an event");
+}
