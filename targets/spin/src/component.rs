@@ -35,14 +35,12 @@ impl Guest for Component {
 
 fn answer(request: IncomingRequest) -> Response {
     let began = instant();
-    let ready = Settings::read(|name| variables::get(name).ok()).and_then(|settings| {
-        let deployment = settings.deployment.clone();
-        Ok((deployment, Spin::new(settings, began).map_err(|what| vec![what])?))
-    });
-    let (deployment, host) = match ready {
-        Ok(ready) => ready,
+    let settings = match Settings::read(|name| variables::get(name).ok()) {
+        Ok(settings) => settings,
         Err(wrong) => return refuse(&wrong),
     };
+    let deployment = settings.deployment.clone();
+    let host = Spin::new(settings, began);
     let request = convert(request);
     let mut entropy = [0; 32];
     if getrandom::fill(&mut entropy).is_err() {
@@ -109,7 +107,9 @@ fn convert(request: IncomingRequest) -> Result<Request, Unread> {
     let request = Request { method, path, query, headers, body };
     // A platform may take a connection that ends for the end of a body.
     let whole = |length: &str| {
-        length.parse::<usize>().is_ok_and(|length| request.body.len() >= length.min(limits::BODY_BYTES))
+        length
+            .parse::<usize>()
+            .is_ok_and(|length| request.body.len() >= length.min(limits::BODY_BYTES))
     };
     if request.header("content-length").all(whole) { Ok(request) } else { Err(Unread::Broken) }
 }

@@ -1,5 +1,6 @@
 //! What Spin lends the core, for one request: an instance lives no longer.
 
+use std::cell::OnceCell;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ use crate::{component, fetch};
 
 /// The host of one request.
 pub(crate) struct Spin {
-    store: Opened,
+    store: Store,
+    opened: OnceCell<Opened>,
     wrapping: WrappingKey,
     memory: Memory,
     began: Instant,
@@ -40,28 +42,50 @@ enum Opened {
 }
 
 impl Spin {
-    /// Opens the store that the settings name.
-    pub(crate) fn new(settings: Settings, began: Instant) -> Result<Self, String> {
-        let store = match settings.store {
-            #[cfg(feature = "sqlite")]
-            Store::Sqlite => {
-                database::Connection::open_default().map(Opened::Sqlite).map_err(|error| {
-                    format!(
-                        "this platform offers no SQLite ({error}): name a Redis in the variable \
-                         `redis_url`"
-                    )
-                })?
-            }
-            #[cfg(not(feature = "sqlite"))]
-            Store::Sqlite => return Err("this component was built without SQLite".to_owned()),
-            Store::Redis { url, durable } => server::Connection::open(&url)
-                .map(|connection| Opened::Redis(connection, durable))
-                // The address may hold a password, so it is not repeated.
-                .map_err(|error| {
-                    format!("the Redis of the variable `redis_url` cannot be opened: {error:?}")
-                })?,
-        };
-        Ok(Self { store, wrapping: settings.wrapping, memory: Memory::default(), began })
+    /// The host of a request that began at `began`. Its store is opened when it is first asked, within
+    /// the time of that call: what needs none is answered without.
+    pub(crate) fn new(settings: Settings, began: Instant) -> Self {
+        Self {
+            store: settings.store,
+            opened: OnceCell::new(),
+            wrapping: settings.wrapping,
+            memory: Memory::default(),
+            began,
+        }
+    }
+
+    fn store(&self) -> Result<&Opened, Unavailable> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = open(&self.store).map_err(Unavailable)?;
+        Ok(self.opened.get_or_init(|| opened))
+    }
+}
+
+fn open(store: &Store) -> Result<Opened, String> {
+    match store {
+        #[cfg(feature = "sqlite")]
+        Store::Sqlite => {
+            database::Connection::open_default().map(Opened::Sqlite).map_err(|error| {
+                format!(
+                    "this platform offers no SQLite ({error}): name a Redis in the variable \
+                     `redis_url`"
+                )
+            })
+        }
+        #[cfg(not(feature = "sqlite"))]
+        Store::Sqlite => Err("this component was built without SQLite".to_owned()),
+        Store::Redis { url, durable } => server::Connection::open(url)
+            .map(|connection| Opened::Redis(connection, *durable))
+            // The address may hold a password, and the server's words the address: neither is repeated.
+            .map_err(|error| {
+                let why = match error {
+                    server::Error::InvalidAddress => "its address is none that may be reached",
+                    _ => "it does not answer",
+                };
+                format!("the Redis of the variable `redis_url` cannot be opened: {why}")
+            }),
     }
 }
 
@@ -119,7 +143,7 @@ impl Outside for Spin {
 
 impl Host for Spin {
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
-        in_time(|| match &self.store {
+        in_time(|| match self.store()? {
             #[cfg(feature = "sqlite")]
             Opened::Sqlite(connection) => {
                 let commit = sqlite::commit(connection, partition, &batch)?;
@@ -140,7 +164,7 @@ impl Host for Spin {
         partition: &Partition,
         range: Range<'_>,
     ) -> Result<Vec<Record>, Unavailable> {
-        in_time(|| match &self.store {
+        in_time(|| match self.store()? {
             #[cfg(feature = "sqlite")]
             Opened::Sqlite(connection) => sqlite::read(connection, partition, range),
             Opened::Redis(connection, _) => redis::read(connection, partition, range),
@@ -148,7 +172,7 @@ impl Host for Spin {
     }
 
     async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
-        in_time(|| match &self.store {
+        in_time(|| match self.store()? {
             #[cfg(feature = "sqlite")]
             Opened::Sqlite(connection) => sqlite::list(connection, zone, listing),
             Opened::Redis(connection, _) => redis::list(connection, zone, listing),

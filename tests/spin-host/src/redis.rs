@@ -12,7 +12,7 @@ use crate::bindings::fermyon::spin::redis::{
 };
 use crate::runtime::State;
 
-/// An open connection. It is made at the first command, as Spin's is.
+/// An open connection. `open` makes it, as Spin's does: a server that is not there fails that call.
 #[derive(Clone)]
 pub struct Connection(Arc<Mutex<BufReader<TcpStream>>>);
 

@@ -2,6 +2,8 @@
 //! headers, two processes on one Redis, and settings that it must refuse.
 
 use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
@@ -47,6 +49,21 @@ impl Service {
             ("resource", "https://files.example/api"),
         ];
         token_request(&fields)
+    }
+
+    /// Ends the Redis that the target's script started, whose log is named after its port.
+    fn end_redis(&self) {
+        let files = std::fs::read_dir(self.running.path("")).unwrap().flatten();
+        let port = files.into_iter().find_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            name.strip_prefix("redis-")?.strip_suffix(".log")?.parse::<u16>().ok()
+        });
+        let mut stream = TcpStream::connect(("127.0.0.1", port.unwrap())).unwrap();
+        stream.write_all(b"SHUTDOWN NOSAVE\r\n").unwrap();
+        // It hangs up when it ends, and says nothing before.
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty(), "{answer:?}");
     }
 
     fn send(&self, request: &Request) -> Answer {
@@ -187,36 +204,59 @@ fn what_was_spent_stays_spent_over_a_restart() {
     }
 }
 
-/// A deployment that would be unsafe, or cannot be, serves nothing and says what to set.
+/// Where Redis is gone, what needs no store is answered, and all else is told to come again.
+#[test]
+fn without_its_redis_a_service_is_alive_and_not_ready() {
+    let service = Service::start(&[("WRIT_STORE", "redis")]);
+    let request = service.once();
+    assert_eq!(service.status(&get("/readyz")), 200);
+    service.end_redis();
+    let before = service.running.events().len();
+    assert_eq!(service.status(&get("/healthz")), 200);
+    for request in [&get("/readyz"), &request] {
+        let answer = service.send(request);
+        assert_eq!(answer.status, 503, "{}", request.path);
+        assert!(answer.header("retry-after").is_some(), "{}", request.path);
+    }
+    let events = service.running.events();
+    let told: Vec<_> = events[before..].iter().map(|event| &event["endpoint"]).collect();
+    assert_eq!(told, ["healthz", "readyz", "token"]);
+    for event in &events[before + 1..] {
+        assert_eq!((&event["reason"], &event["status"]), (&"unavailable".into(), &503.into()));
+        let detail = event["detail"].as_str().unwrap();
+        assert!(detail.contains("`redis_url` cannot be opened"), "{detail}");
+        assert!(!detail.contains("127.0.0.1"), "the address may hold a password: {detail}");
+    }
+}
+
+/// A deployment that would be unsafe serves nothing and says what to set; one whose store is not there
+/// is alive, and says so when it is asked whether it is ready.
 #[test]
 fn settings_that_are_not_safe_are_refused_with_what_to_set() {
     let loopback = ("WRIT_ISSUER", "http://127.0.0.1:8787");
     let public = ("WRIT_ISSUER", "https://auth.acme.example");
     let single = ("SPIN_VARIABLE_SINGLE_NODE", "true");
-    for (set, said) in [
-        (&[loopback][..], None),
-        (&[public, single], None),
-        (&[public], Some("set `single_node` to `true`")),
+    for (set, status, said) in [
+        (&[loopback][..], "200", ""),
+        (&[public, single], "200", ""),
+        (&[public], "503", "set `single_node` to `true`"),
         (
             &[loopback, ("WRIT_PLATFORM", "without-database")],
-            Some("this platform offers no SQLite"),
+            "200",
+            "this platform offers no SQLite",
         ),
-        (&[loopback, ("WRIT_WRAPPING_KEY", "short")], Some("`writ_wrapping_key` is not 32 bytes")),
-        (&[loopback, ("WRIT_ZONE", "Not A Name")], Some("`writ_zone`")),
-        (&[loopback, ("SPIN_VARIABLE_REDIS_URL", "redis://127.0.0.1:1")], Some("`redis_url`")),
+        (&[loopback, ("WRIT_WRAPPING_KEY", "short")], "503", "`writ_wrapping_key` is not 32 bytes"),
+        (&[loopback, ("WRIT_ZONE", "Not A Name")], "503", "`writ_zone`"),
+        (&[loopback, ("SPIN_VARIABLE_REDIS_URL", "redis://127.0.0.1:1")], "200", "`redis_url`"),
     ] {
-        let (status, log) = alive(set);
-        match said {
-            None => assert_eq!(status, "200", "{set:?}: {log}"),
-            Some(said) => {
-                assert_eq!(status, "503", "{set:?}: {log}");
-                assert!(log.contains(said), "{set:?}: {log}");
-            }
-        }
+        let (alive, log) = alive(set);
+        assert_eq!(alive, status, "{set:?}: {log}");
+        assert!(log.contains(said), "{set:?}: {log}");
     }
 }
 
-/// Starts a host without a zone, asks whether it is alive, and returns what it said besides.
+/// Starts a host without a zone, asks whether it is alive and ready, and returns the first answer's status
+/// and what was said besides.
 fn alive(set: &[(&str, &str)]) -> (String, String) {
     let state = tempfile::tempdir().unwrap();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -224,6 +264,7 @@ fn alive(set: &[(&str, &str)]) -> (String, String) {
         "coproc target {{ '{0}/tests/targets/spin'; }}
         read -r _ _ url <&\"${{target[0]}}\"
         curl -s -o /dev/null -w '%{{http_code}}' \"$url/healthz\"
+        curl -s -o /dev/null \"$url/readyz\"
         eval \"exec ${{target[1]}}>&-\"
         wait",
         root.display()
@@ -240,7 +281,10 @@ fn alive(set: &[(&str, &str)]) -> (String, String) {
         .output()
         .unwrap();
     let logs = std::fs::read_dir(state.path()).unwrap().flatten();
-    let logs = logs.filter(|file| file.path().extension().is_some_and(|end| end == "log"));
+    let logs = logs.filter(|file| {
+        let events = file.file_name() == "events";
+        events || file.path().extension().is_some_and(|end| end == "log")
+    });
     let said = logs.map(|log| std::fs::read_to_string(log.path()).unwrap()).collect();
     (String::from_utf8(output.stdout).unwrap(), said)
 }
