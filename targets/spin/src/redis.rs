@@ -1,6 +1,6 @@
 //! Partitions on Redis, where a variable names one.
 //!
-//! A partition is one hash, an index one sorted set. A batch is one Lua script, which Redis runs whole
+//! A partition is one hash, beside it its keys in their order, and an index one sorted set. A batch is one Lua script, which Redis runs whole
 //! with nothing in between. All keys of a zone have the zone as their hash tag, so that a partition and
 //! the indexes that its batches feed lie in one slot of a cluster. Redis' own expiry is housekeeping: it
 //! comes an hour later than the last record of a partition, and never decides.
@@ -89,9 +89,9 @@ pub fn read(
     range: Range<'_>,
 ) -> Result<Vec<Record>, Unavailable> {
     let limit = limits::BATCH_RECORDS.to_string();
-    let arguments =
-        [range.prefix.as_bytes().to_vec(), limit.into_bytes(), range.start().into_bytes()];
-    let answer = script(server, READ, &[place(partition)], &arguments)?;
+    let (start, end) = (format!("[{}", range.start()), format!("({}", range.end()));
+    let arguments = [start.into_bytes(), end.into_bytes(), limit.into_bytes()];
+    let answer = script(server, READ, &[place(partition), order(partition)], &arguments)?;
     let strange = || Unavailable("a record in redis has another form".to_owned());
     answer
         .chunks(2)
@@ -213,6 +213,12 @@ fn place(partition: &Partition) -> Vec<u8> {
     format!("writ:{{{zone}}}:{}:{id}", kind.name()).into_bytes()
 }
 
+/// Where the partition's keys are, in their order.
+fn order(partition: &Partition) -> Vec<u8> {
+    let Partition { zone, kind, id } = partition;
+    format!("writ:{{{zone}}}:keys:{}:{id}", kind.name()).into_bytes()
+}
+
 fn index(zone: &str, index: &str, name: &str) -> Vec<u8> {
     format!("writ:{{{zone}}}:index:{index}:{name}").into_bytes()
 }
@@ -228,7 +234,7 @@ fn instant(at: Timestamp) -> String {
 
 fn keys(partition: &Partition, batch: &Batch) -> Vec<Vec<u8>> {
     let entries = batch.index.iter();
-    [checked(&partition.zone), place(partition)]
+    [checked(&partition.zone), place(partition), order(partition)]
         .into_iter()
         .chain(entries.map(|entry| index(&partition.zone, entry.index, &entry.name)))
         .collect()
@@ -330,17 +336,21 @@ for number = 0, writes - 1 do
     local found = live(key)
     if act == 'forget' then
         redis.call('HDEL', KEYS[2], key)
+        redis.call('ZREM', KEYS[3], key)
     elseif act == 'put' or not found then
         local version = found and found.version + 1 or 1
         local fresh = redis.call('EXISTS', KEYS[2]) == 0
         local head = expires .. ' ' .. string.format('%.0f', version) .. ' ' .. id .. '\n'
         redis.call('HSET', KEYS[2], key, head .. value)
+        redis.call('ZADD', KEYS[3], 0, key)
         keep(KEYS[2], tonumber(expires), fresh)
     end
 end
+local left = redis.call('PTTL', KEYS[2])
+if left > 0 then redis.call('PEXPIRE', KEYS[3], left) else redis.call('PERSIST', KEYS[3]) end
 at = at + 4 * writes
 for number = 0, entries - 1 do
-    local key, member = KEYS[3 + number], ARGV[at + number]
+    local key, member = KEYS[4 + number], ARGV[at + number]
     local fresh = redis.call('EXISTS', key) == 0
     redis.call('ZADD', key, 0, member)
     keep(key, tonumber(string.match(member, ' (%d+)$')), fresh)
@@ -351,24 +361,15 @@ end
 return {'done'}
 ";
 
-// Lua compares text by the server's locale, so this compares bytes itself.
+// The keys are in the order of their bytes, so that only what is answered is looked at.
 const READ: &str = r"
-local function before(one, other)
-    for place = 1, math.min(#one, #other) do
-        local left, right = string.byte(one, place), string.byte(other, place)
-        if left ~= right then return left < right end
-    end
-    return #one < #other
-end
-local keys = {}
-for _, key in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if string.sub(key, 1, #ARGV[1]) == ARGV[1] and not before(key, ARGV[3]) then keys[#keys + 1] = key end
-end
-table.sort(keys, before)
 local records = {}
-for number = 1, math.min(#keys, tonumber(ARGV[2])) do
-    records[2 * number - 1] = keys[number]
-    records[2 * number] = redis.call('HGET', KEYS[1], keys[number])
+for _, key in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])) do
+    local stored = redis.call('HGET', KEYS[1], key)
+    if stored then
+        records[#records + 1] = key
+        records[#records + 1] = stored
+    end
 end
 return records
 ";

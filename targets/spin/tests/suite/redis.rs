@@ -65,6 +65,8 @@ impl Drop for Server {
     }
 }
 
+const DOCUMENT: &str = include_str!("../../../../docs/storage.md");
+
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 struct Connection(RefCell<BufReader<TcpStream>>);
@@ -243,20 +245,55 @@ fn a_key_expires_an_hour_after_its_last_record() {
         let done = redis::commit(&connection, Durable::Asked, &place, &written);
         assert_eq!(done, Ok(Commit::Done));
     };
+    let kept = "writ:{one}:session:kept";
+    let order = "writ:{one}:keys:session:kept";
     let close = |found: i64, wanted: i64| assert!((found - wanted).abs() <= 2, "{found} {wanted}");
     write("past", clock - 10_000);
-    close(left("writ:{one}:session:kept"), 3_600);
+    close(left(kept), 3_600);
+    close(left(order), 3_600);
     write("long", clock + 1_000);
-    close(left("writ:{one}:session:kept"), 4_600);
+    close(left(kept), 4_600);
     close(left("writ:{one}:index:user:alice"), 4_100);
+    close(left(order), 4_600);
     write("short", clock + 10);
-    close(left("writ:{one}:session:kept"), 4_600);
+    close(left(kept), 4_600);
     write("ever", i64::MAX);
-    assert_eq!(left("writ:{one}:session:kept"), 0, "-1: it stays");
+    assert_eq!((left(kept), left(order)), (0, 0), "-1: it stays");
     write("again", clock + 10);
-    assert_eq!(left("writ:{one}:session:kept"), 0);
+    assert_eq!(left(kept), 0);
     let kept = redis::read(&connection, &place, Range::of("ever")).unwrap();
     assert_eq!(kept.first().unwrap().expires, Timestamp(i64::MAX), "exactly, though Lua rounds");
+    for key in connection.send("KEYS", vec![b"*".to_vec()]).unwrap() {
+        let Answer::Bytes(key) = key else { panic!("{key:?}") };
+        let key = String::from_utf8(key).unwrap().replace("{one}", "{ZONE}").replace("kept", "ID");
+        let key = key.replace("user:alice", "INDEX:NAME");
+        assert!(DOCUMENT.contains(&format!("`{key}`")), "docs/storage.md has no `{key}`");
+    }
+}
+
+/// What a read costs is of what it answers, however many records the partition has.
+#[test]
+fn a_read_looks_at_nothing_but_what_it_answers() {
+    let server = Server::start(&DURABLE);
+    let connection = server.connect();
+    let place = session("one", "long");
+    for number in 0..200 {
+        let key = format!("hop/{number:03}");
+        let batch = batch(&key.clone(), vec![], vec![Write::Put(record(&key, "1"))]);
+        assert_eq!(redis::commit(&connection, Durable::Asked, &place, &batch), Ok(Commit::Done));
+    }
+    let forget = batch("f", vec![], vec![Write::Forget("hop/101".into())]);
+    assert_eq!(redis::commit(&connection, Durable::Asked, &place, &forget), Ok(Commit::Done));
+    connection.send("CONFIG", vec![b"RESETSTAT".to_vec()]).unwrap();
+    let found = redis::read(&connection, &place, Range::of("hop/10")).unwrap();
+    let keys: Vec<_> = found.iter().map(|record| record.key.as_str()).collect();
+    assert_eq!(keys.len(), 9, "{keys:?}");
+    assert!(keys.is_sorted() && !keys.contains(&"hop/101"), "{keys:?}");
+    let statistics = connection.send("INFO", vec![b"commandstats".to_vec()]).unwrap();
+    let Some(Answer::Bytes(statistics)) = statistics.first() else { panic!("{statistics:?}") };
+    let statistics = String::from_utf8_lossy(statistics);
+    assert!(statistics.contains("cmdstat_hget:calls=9,"), "{statistics}");
+    assert!(!statistics.contains("cmdstat_hkeys"), "{statistics}");
 }
 
 /// What was acknowledged is there after the process was killed.
