@@ -51,11 +51,14 @@ impl Service {
         token_request(&fields)
     }
 
-    /// Ends the Redis that the target's script started, whose log is named after its port.
+    /// Ends the Redis that the target's script started, whose log is named after its port. Where a port
+    /// was taken there is another log, of a server that did not come up.
     fn end_redis(&self) {
         let files = std::fs::read_dir(self.running.path("")).unwrap().flatten();
         let port = files.into_iter().find_map(|file| {
             let name = file.file_name().into_string().ok()?;
+            let log = std::fs::read_to_string(file.path()).ok()?;
+            let name = log.contains("Ready to accept connections").then_some(name)?;
             name.strip_prefix("redis-")?.strip_suffix(".log")?.parse::<u16>().ok()
         });
         let mut stream = TcpStream::connect(("127.0.0.1", port.unwrap())).unwrap();
