@@ -8,7 +8,8 @@
 //! call): `refuse` fails before anything is done, `contended` fails as a locked database does, `slow`
 //! waits first, `late` waits after it was done, `lost` fails after it was done. `key_value` knows nothing
 //! (`empty`), answers with the value before the last (`stale`), or fails (`broken`). `spoof` has each
-//! request arrive with `spin-*` headers that a client forged, before Spin's own.
+//! request arrive with `spin-*` headers that a client forged, before Spin's own. `short` has a body end
+//! before the length that its head says, without an error.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -26,6 +27,8 @@ pub struct Wanted {
     pub key_value: KeyValue,
     /// Whether requests come with forged headers.
     pub spoof: bool,
+    /// Whether bodies end before the length that their heads say.
+    pub short: bool,
 }
 
 /// What becomes of one call to the store.

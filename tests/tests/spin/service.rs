@@ -33,7 +33,7 @@ impl Service {
         Self { running: Running::with("spin", "plain", &all), faults, count: Cell::new(0) }
     }
 
-    fn spoil(&self, faults: &Value) {
+    pub(super) fn spoil(&self, faults: &Value) {
         std::fs::write(self.faults.path(), faults.to_string()).unwrap();
     }
 
@@ -214,18 +214,17 @@ fn without_its_redis_a_service_is_alive_and_not_ready() {
     let request = service.once();
     assert_eq!(service.status(&get("/readyz")), 200);
     service.end_redis();
-    let before = service.running.events().len();
     assert_eq!(service.status(&get("/healthz")), 200);
     for request in [&get("/readyz"), &request] {
         let answer = service.send(request);
         assert_eq!(answer.status, 503, "{}", request.path);
         assert!(answer.header("retry-after").is_some(), "{}", request.path);
     }
-    let events = service.running.events();
-    let told: Vec<_> = events[before..].iter().map(|event| &event["endpoint"]).collect();
-    assert_eq!(told, ["healthz", "readyz", "token"]);
-    for event in &events[before + 1..] {
-        assert_eq!((&event["reason"], &event["status"]), (&"unavailable".into(), &503.into()));
+    assert_eq!(service.running.await_events(1, |event| event["endpoint"] == "healthz").len(), 1);
+    let events = service.running.await_events(2, |event| event["reason"] == "unavailable");
+    let told: Vec<_> = events.iter().map(|event| &event["endpoint"]).collect();
+    assert_eq!(told, ["readyz", "token"]);
+    for event in &events {
         let detail = event["detail"].as_str().unwrap();
         assert!(detail.contains("`redis_url` cannot be opened"), "{detail}");
         assert!(!detail.contains("127.0.0.1"), "the address may hold a password: {detail}");
