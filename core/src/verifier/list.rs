@@ -52,7 +52,7 @@ struct List {
 /// What is known of a token's revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The token names no list: it is good until it expires.
+    /// The token names no list, and none is required: it is good until it expires.
     Unlisted,
     /// It names one, and nobody looked ([`Status::Ignored`]).
     Ignored,
@@ -69,7 +69,14 @@ pub(super) async fn standing<O: Outside>(
     claims: &Claims,
     now: Timestamp,
 ) -> Result<Standing, Fault> {
-    let Some(status) = claims.get("status") else { return Ok(Standing::Unlisted) };
+    let Some(status) = claims.get("status") else {
+        return match verifier.status {
+            // Every token of a zone names one. Who leaves it out has stolen the key that signed it, and
+            // would be believed for as long as that key is remembered.
+            Status::Required => Err(Reason::StatusMalformed.with("it has no `status`")),
+            Status::Preferred | Status::Ignored => Ok(Standing::Unlisted),
+        };
+    };
     if verifier.status == Status::Ignored {
         return Ok(Standing::Ignored);
     }

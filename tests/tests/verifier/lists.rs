@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
-use writ_core::verifier::{Standing, Status, Verifier};
+use writ_core::verifier::{Standing, Status};
 use writ_tests::faults::{Call, Effect, When};
 use writ_tests::world::BEGINNING;
 
@@ -212,9 +212,8 @@ fn entries_of_every_width_are_read() {
 #[test]
 fn x11_an_old_list_is_right_about_the_dead_alone() {
     for (policy, late) in [(Status::Required, "unknown status"), (Status::Preferred, "ok")] {
-        let scene = Scene::new();
-        let scene =
-            Scene { verifier: Verifier { status: policy, ..scene.verifier.clone() }, ..scene };
+        let scene = Scene::new().with(policy);
+        scene.host.web.withdraw(LIST);
         let (alive, dead) = (scene.token(long_lived(1)), scene.token(long_lived(2)));
         assert_eq!(outcome(&scene.show(&alive, BEGINNING)), late, "there never was one");
         scene.publish_list(LIST, &entries(&[2]), json!({}), BEGINNING);
@@ -232,9 +231,7 @@ fn x11_an_old_list_is_right_about_the_dead_alone() {
         scene.publish_list(LIST, &entries(&[]), spoilt, now + 910);
         assert_eq!(outcome(&scene.show(&dead, now + 910)), "revoked");
     }
-    let scene = Scene::new();
-    let ignored = Verifier { status: Status::Ignored, ..scene.verifier.clone() };
-    let scene = Scene { verifier: ignored, ..scene };
+    let scene = Scene::new().with(Status::Ignored);
     scene.publish_list(LIST, &entries(&[2]), json!({}), BEGINNING);
     let verified = scene.show(&scene.token(listed(2)), BEGINNING).unwrap();
     assert_eq!((verified.standing, scene.asked(LIST)), (Standing::Ignored, 0));
@@ -256,6 +253,7 @@ fn x11_an_older_list_raises_nobody_from_the_dead() {
 #[test]
 fn a_list_that_cannot_be_had_is_not_asked_for_by_every_caller() {
     let scene = Scene::new();
+    scene.host.web.withdraw(LIST);
     let token = scene.token(listed(1));
     for call in 0..100 {
         let now = BEGINNING + call / 10;
