@@ -153,7 +153,11 @@ impl Grant {
             parties.claims().into_iter().filter(|claim| claim.name != session.id).collect();
         let path = path(zone, parties, &target, &scopes, &session.id, moment)?;
         let hop = path.last().map(|step| step.jti.as_str()).unwrap_or_default();
-        let family = refresh::family(zone, parties, &session, expires, hop, moment.now)?;
+        // A session token is what a refresh token would be good for.
+        let family = match target {
+            Target::Itself(_) if parties.own().is_none() => None,
+            _ => refresh::family(zone, parties, &session, expires, hop, moment.now)?,
+        };
         Ok(Self {
             subject: parties.subject.clone(),
             presenter: parties.presenter.clone(),

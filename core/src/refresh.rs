@@ -180,7 +180,11 @@ pub async fn again<H: Host>(
         let grant = Grant { family: Some(family), ..grant.clone() };
         let token = sign(host, zone, &grant, shown, turned, moment.now).await?;
         match session::extend(host, zone, &grant, envelope, event, moment).await? {
-            Entered::Recorded => return Ok(token),
+            Entered::Recorded => {
+                // A client's answer gets lost now and then; a thief beside it asks each time.
+                event.detail = Some("the answer to a refresh was given again".to_owned());
+                return Ok(token);
+            }
             // The successor was used since it was looked at.
             Entered::Superseded | Entered::Overtaken => {}
         }

@@ -184,6 +184,11 @@ impl Kept {
         let mut kept = lock(&self.0);
         kept.retain(|(_, other), _| *other >= hour(now).saturating_sub(1));
         kept.insert((zone.to_owned(), number), Arc::clone(&built));
+        // The nearest hours are asked for most.
+        while kept.values().map(|built| built.bytes()).sum::<usize>() > limits::STATUS_BYTES {
+            let farthest = kept.keys().max_by_key(|(_, hour)| *hour).cloned();
+            let Some(_gone) = farthest.and_then(|farthest| kept.remove(&farthest)) else { break };
+        }
         built
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -183,6 +184,23 @@ impl Running {
     pub fn events(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(events(&self.state)).expect("events");
         text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
+    }
+
+    /// The events of which `is` holds, once there are so many: an event may come after its answer.
+    ///
+    /// # Panics
+    ///
+    /// Where there are fewer after ten seconds.
+    #[must_use]
+    pub fn await_events(&self, count: usize, is: impl Fn(&Value) -> bool) -> Vec<Value> {
+        for _ in 0..500 {
+            let found: Vec<Value> = self.events().into_iter().filter(&is).collect();
+            if found.len() >= count {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("there are no {count} such events: {:?}", self.events());
     }
 
     /// A file in the directory that the target keeps its state in.

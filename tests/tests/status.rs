@@ -287,24 +287,60 @@ fn x13_a_list_is_never_younger_than_it_says_and_no_list_is_served_for_ever() {
     assert!(list(&world, &token, BEGINNING + STATUS_STALE_SECS).shows(&token));
 }
 
+/// A session of a person with the assistant.
+fn user(world: &World, name: &str, now: i64) -> String {
+    let subject = json!({ "sub": name, "tenant": "acme", "azp": "assistant" });
+    let proof = world.sign(json!({ "from": "idp", "claims": subject }), now);
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", &*proof),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+        ITSELF,
+    ];
+    issued(&world.send(post("/oauth/token", ASSISTANT, &fields), now)).unwrap()
+}
+
+fn measure(world: &World, whom: Whom, now: i64) {
+    by_operator(world, &Step::measure(Measure::CutOff, &whom), now);
+}
+
+/// However many are cut off at once: builds take turns with them, so that each is shown and nobody else is
+/// asked about for as long as something may still come; and what came is found as soon as nothing can.
+#[test]
+fn x11_more_may_be_cut_off_at_once_than_one_build_follows() {
+    let world = World::new("plain");
+    let names: Vec<String> =
+        (0..3 * STATUS_PAGES_CUT_OFF).map(|number| format!("user-{number:02}")).collect();
+    let sessions =
+        |now| -> Vec<String> { names.iter().map(|name| user(&world, name, now)).collect() };
+    let early = sessions(BEGINNING);
+    let other = user(&world, "somebody-else", BEGINNING);
+    for name in &names {
+        measure(&world, Whom::User(format!("user:idp:{name}")), BEGINNING + 1);
+    }
+    // They end in one hour, so one list is for all of them.
+    let read = |now| std::iter::repeat_with(|| list(&world, &other, now)).take(4).last().unwrap();
+    for now in [BEGINNING + 3, BEGINNING + 4, BEGINNING + 20] {
+        let shown = read(now);
+        assert!(early.iter().all(|token| shown.shows(token)), "{now}");
+        assert!(shown.count() < 50, "nobody else");
+    }
+    // Instances that had not heard of it went on for a moment. One who may go on and does so later is not shown.
+    let late = sessions(BEGINNING + 5);
+    let again = user(&world, &names[0], BEGINNING + 40);
+    let now = BEGINNING + 62;
+    let shown = read(now);
+    assert!(late.iter().all(|token| shown.shows(token)));
+    assert!(!shown.shows(&again), "it goes on with a new session");
+    world.host.faults.clear();
+    read(now + 1);
+    assert_eq!(world.host.faults.made(Call::List), 0, "all were gone through");
+}
+
 /// Whoever is cut off: the sessions found by the index are shown, and where there is none to find them by,
 /// or too many, every token has to be asked about.
 #[test]
 fn x11_who_is_cut_off_is_shown_and_where_nobody_can_say_everybody_is() {
-    let user = |world: &World, name: &str, now: i64| {
-        let subject = json!({ "sub": name, "tenant": "acme", "azp": "assistant" });
-        let proof = world.sign(json!({ "from": "idp", "claims": subject }), now);
-        let fields = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", &*proof),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
-            ITSELF,
-        ];
-        issued(&world.send(post("/oauth/token", ASSISTANT, &fields), now)).unwrap()
-    };
-    let measure = |world: &World, whom: Whom, now: i64| {
-        by_operator(world, &Step::measure(Measure::CutOff, &whom), now);
-    };
     let world = World::new("plain");
     let [one, two] = ["one", "two"].map(|name| user(&world, name, BEGINNING));
     assert_eq!(list(&world, &one, BEGINNING).count(), 0);
@@ -315,7 +351,7 @@ fn x11_who_is_cut_off_is_shown_and_where_nobody_can_say_everybody_is() {
     // What an instance decided a moment later, from an older snapshot, is found as well.
     let late = user(&world, "one", BEGINNING + 5);
     assert!(list(&world, &late, BEGINNING + 15).shows(&late));
-    let again = user(&world, "one", BEGINNING + 62);
+    let again = user(&world, "one", BEGINNING + 37);
     assert!(!list(&world, &again, BEGINNING + 80).shows(&again), "it goes on with a new session");
     measure(&world, Whom::Application("assistant".into()), BEGINNING + 81);
     assert!(list(&world, &two, BEGINNING + 84).shows(&two));

@@ -189,12 +189,12 @@ fn nothing_is_lost_over_a_restart() {
     let mut running = Running::start("plain");
     let (proof, token) = (job(&running), session_token(&running));
     issued(&running, &once(&proof));
+    let allowed = |event: &Value| event["outcome"] == "allow";
+    running.await_events(2, allowed);
     running.restart();
     assert_eq!(running.send(&once(&proof)).status, 400, "J21: a spent proof stays spent");
     issued(&running, &further(&token));
-    let events = running.events();
-    let allowed = events.iter().filter(|event| event["outcome"] == "allow").count();
-    assert_eq!(allowed, 3, "one event a request");
+    assert_eq!(running.await_events(3, allowed).len(), 3, "one event a request");
 }
 
 /// What one instance does, the other one sees: sessions at once, keys within a snapshot's age.

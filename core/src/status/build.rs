@@ -45,8 +45,10 @@ pub(super) struct Built {
 struct Found {
     /// The zone's `seq` then.
     seq: u64,
-    /// Up to when the index was listed.
+    /// Up to when the index was listed, and when the listing that is under way began.
     listed: Timestamp,
+    #[serde(default)]
+    began: Timestamp,
     /// Whether it was gone through from its beginning to its end.
     complete: bool,
     /// Where going through it all goes on, and where listing what is new.
@@ -74,6 +76,33 @@ struct Followed {
     /// Gone through once; and once more when nothing could be added any longer.
     seen: bool,
     done: bool,
+    /// Nothing can be added any longer, and it was not gone through since.
+    #[serde(default)]
+    due: bool,
+    /// When going through it began, and when a page of it was read last.
+    #[serde(default)]
+    began: Timestamp,
+    #[serde(default)]
+    read: Timestamp,
+}
+
+impl Followed {
+    fn of(cut_off: &CutOff, zone: &Active) -> Self {
+        let from = cut_off.at.plus(longest(zone).saturating_neg());
+        let (began, read) = (Timestamp::default(), Timestamp::default());
+        let (seen, done, due) = (false, false, false);
+        Self { seq: cut_off.seq, from, after: None, pages: 0, seen, done, due, began, read }
+    }
+
+    /// Whether reading more of it would tell something now.
+    const fn is_wanted(&self) -> bool {
+        !self.done && (self.seen || self.pages < limits::STATUS_CUT_PAGES)
+    }
+
+    /// Whether a request has to go on with it: the next one learns more.
+    const fn is_behind(&self) -> bool {
+        self.is_wanted() && (!self.seen || self.due)
+    }
 }
 
 /// The documents as they are now, at most [`limits::STATUS_FRESH_SECS`] old; older ones, up to
@@ -136,6 +165,11 @@ impl Built {
             || (fresh.contains(&now.since(self.failed)) && self.may_be_served(now))
     }
 
+    /// What it takes in memory, about: names are in the feed, and in what it was made of.
+    pub(super) fn bytes(&self) -> usize {
+        self.feed.len().saturating_mul(4).saturating_add(self.jwt.len())
+    }
+
     /// Takes over a copy that is newer. One that cannot be read, or comes from the future, is none.
     fn learn(&mut self, copy: Result<Option<Vec<u8>>, Unavailable>, now: Timestamp) {
         let Some(copy) = copy.ok().flatten() else { return };
@@ -185,13 +219,13 @@ async fn rebuild<H: Host>(
         .cut_offs
         .iter()
         .any(|(named, cut_off)| matters(zone, cut_off, now) && looked_up(named).is_none());
-    let followed = |cut: &Followed| cut.seen || cut.pages >= limits::STATUS_CUT_PAGES;
     found.all = found.full
         || !found.complete
         || ruled
         || found.cut_offs.values().any(|cut| !cut.seen)
         || is_emergency(zone, now);
-    found.unfinished = !found.full && (!found.complete || !found.cut_offs.values().all(followed));
+    let behind = found.cut_offs.values().any(Followed::is_behind);
+    found.unfinished = !found.full && (!found.complete || behind);
     // That everything has to be asked about is so at any time.
     let as_of = if found.all { now } else { found.listed };
     let jwt = sign(host, zone, hour, &found, as_of, now).await?;
@@ -208,6 +242,10 @@ async fn advance<H: Host>(
 ) -> Result<(), Unavailable> {
     let name = hour.to_string();
     let begun = found.everything.is_none();
+    let begins = if found.complete { found.news.is_none() } else { begun };
+    if begins {
+        found.began = now;
+    }
     let mut whole = false;
     let mut pages = 0..limits::STATUS_PAGES;
     for number in pages.by_ref() {
@@ -236,12 +274,31 @@ async fn advance<H: Host>(
         whole = found.news.is_none();
     }
     if whole {
-        (found.listed, found.news) = (now, None);
+        (found.listed, found.news) = (found.began, None);
     }
     Ok(())
 }
 
 impl Found {
+    /// Takes the sessions of a page of somebody who was cut off. Whether it was the last page.
+    fn follow(&mut self, cut: &mut Followed, cut_off: &CutOff, page: Page) -> bool {
+        let settled = settled(cut_off);
+        cut.pages = cut.pages.saturating_add(1);
+        let later = page.entries.last().is_some_and(|last| last.at > settled);
+        // What an instance that had not heard of it decided bears its clock.
+        let last = cut_off.at.plus(limits::SNAPSHOT_STALE_SECS.saturating_add(limits::LEEWAY_SECS));
+        let sessions = page.entries.into_iter().filter(|entry| entry.at <= last);
+        self.sessions.extend(sessions.map(|entry| entry.session));
+        cut.after = page.next.filter(|_| !later);
+        if cut.after.is_some() {
+            return false;
+        }
+        (cut.seen, cut.done) = (true, cut.began > settled);
+        cut.due &= !cut.done;
+        cut.from = cut_off.at.plus(-limits::STATUS_OVERLAP_SECS);
+        true
+    }
+
     fn take(&mut self, entry: Listed) {
         if entry.key == ENDED {
             self.sessions.insert(entry.session);
@@ -260,47 +317,45 @@ async fn follow<H: Host>(
     now: Timestamp,
 ) -> Result<(), Unavailable> {
     let known = std::mem::take(&mut found.cut_offs);
+    let mut cuts: Vec<(&Named, &CutOff, Followed)> = zone
+        .snapshot
+        .cut_offs
+        .iter()
+        .filter(|(named, cut_off)| matters(zone, cut_off, now) && looked_up(named).is_some())
+        .map(|(named, cut_off)| {
+            let earlier = known.get(named).filter(|earlier| earlier.seq == cut_off.seq);
+            let mut cut = earlier.cloned().unwrap_or_else(|| Followed::of(cut_off, zone));
+            cut.due = !cut.done && now > settled(cut_off);
+            (named, cut_off, cut)
+        })
+        .collect();
+    // As long as one is unseen, every token has to be asked about. The others take turns.
+    cuts.sort_by_key(|(_, _, cut)| (cut.seen, cut.read));
     let mut pages = 0..limits::STATUS_PAGES_CUT_OFF;
-    for (named, cut_off) in &zone.snapshot.cut_offs {
-        let Some((which, id)) = looked_up(named).filter(|_| matters(zone, cut_off, now)) else {
-            continue;
-        };
-        let begin = || Followed {
-            seq: cut_off.seq,
-            from: cut_off.at.plus(longest(zone).saturating_neg()),
-            after: None,
-            pages: 0,
-            seen: false,
-            done: false,
-        };
-        let earlier = known.get(named).filter(|earlier| earlier.seq == cut_off.seq);
-        let mut cut = earlier.cloned().unwrap_or_else(begin);
-        // Nothing that was decided before the cut-off is recorded later than this by any clock.
-        let settled = cut_off.at.plus(limits::STATUS_SETTLE_SECS);
-        while !cut.done
-            && (cut.seen || cut.pages < limits::STATUS_CUT_PAGES)
-            && pages.next().is_some()
-        {
+    for (named, cut_off, cut) in &mut cuts {
+        let Some((which, id)) = looked_up(named) else { continue };
+        while cut.is_wanted() && pages.next().is_some() {
             let page = match page(host, zone, which, id, cut.from, cut.after.clone()).await {
                 // Until it is seen, every token has to be asked about.
                 Err(_) if !cut.seen => break,
                 page => page?,
             };
-            cut.pages = cut.pages.saturating_add(1);
-            let later = page.entries.last().is_some_and(|last| last.at > settled);
-            let sessions = page.entries.into_iter().filter(|entry| entry.at <= settled);
-            found.sessions.extend(sessions.map(|entry| entry.session));
-            cut.after = page.next.filter(|_| !later);
             if cut.after.is_none() {
-                cut.done = now > settled;
-                cut.seen = true;
-                cut.from = cut_off.at.plus(-limits::STATUS_OVERLAP_SECS);
+                cut.began = now;
+            }
+            cut.read = now;
+            if found.follow(cut, cut_off, page) {
                 break;
             }
         }
-        found.cut_offs.insert(named.clone(), cut);
     }
+    found.cut_offs = cuts.into_iter().map(|(named, _, cut)| (named.clone(), cut)).collect();
     Ok(())
+}
+
+/// The instant after which nothing that was decided before the cut-off is recorded, by any clock.
+fn settled(cut_off: &CutOff) -> Timestamp {
+    cut_off.at.plus(limits::STATUS_SETTLE_SECS)
 }
 
 /// The index that knows the sessions of whoever was cut off. There is none by rule.

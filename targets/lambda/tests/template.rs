@@ -40,6 +40,17 @@ fn what_it_becomes_is_what_the_function_needs() {
     run("python", &["tests/lambda/template.py"]);
 }
 
+/// Where a table was restored, nothing is left that is about the stack's own.
+#[test]
+fn a_restored_table_takes_every_place_of_the_stacks_own() {
+    let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    let either = "!If [HasRestoredTable, !Ref RestoredTable, !Ref Table]";
+    let places = template.matches(either).count();
+    assert_eq!(places, 6, "the variable, two statements, two alarms, the output");
+    assert_eq!(template.matches("!Ref Table").count(), places);
+    assert!(!template.contains("!GetAtt Table") && !template.contains("${Table"));
+}
+
 /// Of the characters that the generator may use, every one can be the last of a wrapping key.
 #[test]
 fn a_generated_secret_is_a_wrapping_key() {

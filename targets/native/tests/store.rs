@@ -68,6 +68,27 @@ async fn a_batch_that_comes_too_late_is_not_written() {
     assert!(store.commit(&place, timed("in time", now + 60)).await.is_ok());
 }
 
+/// Nor is what had to wait too long for another process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_waited_too_long_for_the_file_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(&options(&directory)).unwrap());
+    let place = session("one", "late");
+    let other = Connection::open(options(&directory).path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let until = Some(writ_process::moment::now());
+    let late = Batch { until, ..batch("late", vec![], vec![put("a", "late")]) };
+    let waiting = tokio::spawn({
+        let (store, place) = (Arc::clone(&store), place.clone());
+        async move { store.commit(&place, late).await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    assert!(!waiting.is_finished(), "it waits for the file");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(waiting.await.unwrap().unwrap_err().0.contains("too late"));
+    assert!(store.read(&place, Range::of("")).await.unwrap().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keeps_the_contract_beside_another_process() {
     let directory = tempfile::tempdir().unwrap();

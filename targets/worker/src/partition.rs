@@ -83,7 +83,7 @@ impl Shared {
         if batch.until.is_some_and(|until| moment::now() > until) {
             return Ok(Outcome::Late);
         }
-        let outcome = self.sql.transaction(|| {
+        let done = self.sql.transaction(|| {
             let present = self.present(&keys(&batch))?;
             let find = |key: &str| present.iter().find(|stored| stored.record.key == key);
             let (put, forget) = match apply(&batch, find) {
@@ -106,7 +106,9 @@ impl Shared {
                 (None, None) => {}
             }
             Ok(Outcome::Done)
-        })?;
+        });
+        // Nobody knows which alarm a transaction that failed leaves behind.
+        let outcome = done.inspect_err(|_| self.alarm.set(f64::INFINITY))?;
         // Not inside: a transaction that is rolled back takes its tables along.
         self.tables.set(matches!(outcome, Outcome::Done));
         Ok(outcome)
@@ -207,6 +209,7 @@ impl Shared {
             }
             None => {
                 self.tables.set(false);
+                self.alarm.set(f64::INFINITY);
                 self.sql.delete_all()
             }
         }

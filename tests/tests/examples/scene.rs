@@ -75,7 +75,7 @@ impl Scene {
             events.iter().filter_map(|event| event.get("reason").cloned()).collect::<Vec<_>>()
         };
         // Events come after the answer: they never hold one up.
-        for _ in 0..100 {
+        for _ in 0..500 {
             if reasons().contains(&json!(reason)) {
                 return;
             }

@@ -17,6 +17,8 @@ type Decided = (u16, Option<String>, Value);
 
 fn decided(running: &Running) -> Decided {
     let token = running.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), clock());
+    let exchange = |event: &Value| event["endpoint"] == "token";
+    let before = running.events().into_iter().filter(exchange).count();
     let answer = running.send(&token_request(&[
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
@@ -24,7 +26,7 @@ fn decided(running: &Running) -> Decided {
         ("resource", "https://files.example/api"),
     ]));
     let error = answer.json().unwrap()["error"].as_str().map(str::to_owned);
-    let event = running.events().pop().unwrap();
+    let event = running.await_events(before + 1, exchange).pop().unwrap();
     (answer.status, error, event["policies"].clone())
 }
 

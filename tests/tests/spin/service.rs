@@ -253,12 +253,9 @@ fn an_exchange_by_a_fresh_instance_is_within_its_budget() {
     for _ in 0..30 {
         assert_eq!(service.status(&service.once()), 200);
     }
-    let events = service.running.events();
-    let mut took: Vec<u64> = events
-        .iter()
-        .filter(|event| event["endpoint"] == "token")
-        .map(|event| event["latency_us"].as_u64().unwrap())
-        .collect();
+    let events = service.running.await_events(30, |event| event["endpoint"] == "token");
+    let mut took: Vec<u64> =
+        events.iter().map(|event| event["latency_us"].as_u64().unwrap()).collect();
     took.sort_unstable();
     println!(
         "exchange by a fresh instance: {} us at least, {} us in the middle",

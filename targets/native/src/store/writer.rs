@@ -100,23 +100,23 @@ impl<'connection> Writer<'connection> {
     fn settle(&mut self, group: &mut Vec<Job>) {
         // Who timed out has been told that the outcome is unknown; not doing it is one of those.
         group.retain(|job| !job.reply.is_closed());
-        let now = moment::now();
-        for job in group.extract_if(.., |job| job.batch.until.is_some_and(|until| now > until)) {
-            let late = "the batch came too late to be written";
-            let _ = job.reply.send(Err(Unavailable(late.into())));
-        }
         if group.is_empty() {
             return;
         }
         match self.transaction(|writer| {
-            group
-                .iter()
-                .map(|job| apply(&mut writer.statements, &job.partition, &job.batch))
-                .collect::<rusqlite::Result<Vec<Commit>>>()
+            // Another process may have held the lock for seconds.
+            let now = moment::now();
+            let late = |job: &Job| job.batch.until.is_some_and(|until| now > until);
+            let apply = |job| match late(job) {
+                true => Ok(None),
+                false => apply(&mut writer.statements, &job.partition, &job.batch).map(Some),
+            };
+            group.iter().map(apply).collect::<rusqlite::Result<Vec<Option<Commit>>>>()
         }) {
             Ok(outcomes) => {
+                let late = || Unavailable("the batch came too late to be written".into());
                 for (job, outcome) in group.drain(..).zip(outcomes) {
-                    let _ = job.reply.send(Ok(outcome));
+                    let _ = job.reply.send(outcome.ok_or_else(late));
                 }
             }
             Err(error) => {
