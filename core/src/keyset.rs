@@ -2,8 +2,8 @@
 //! to K08).
 //!
 //! Keys belong to one issuer row of one zone: another issuer's key with the same `kid` is never
-//! found. A fetch is single flight, and nobody waits for it whose key is remembered; a `kid` that the
-//! set does not have starts one fetch a minute at most, however many tokens ask for it. An empty or unreadable set never replaces a good one.
+//! found. A fetch is single flight; a `kid` that the set does not have starts one fetch a minute at
+//! most, however many tokens ask for it. An empty or unreadable set never replaces a good one.
 //!
 //! What was fetched is published, with the times of the fetches: an instance that just started, or
 //! that lives for one request, begins with the nearest copy.
@@ -158,12 +158,6 @@ async fn refresh<O: Outside>(
             return known.kept(owner, now);
         }
         let Some(_alone) = host.memory().flight(&copy, now) else {
-            // An issuer may take its time to fail. What bridges it then serves meanwhile too.
-            if let Ok(kept) = known.kept(owner, now)
-                && wanted(&kept).is_some()
-            {
-                return Ok(kept);
-            }
             host.pause(limits::PAUSE_MILLIS).await;
             continue;
         };

@@ -11,13 +11,13 @@ use writ_core::http::{Inbound, Outbound};
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
-use writ_core::verifier::{self, Rejected, Standing, Status, Verified};
+use writ_core::verifier::{self, Rejected, Standing, Verified};
 use writ_tests::faults::{Call, Effect, When};
 use writ_tests::memory::Memory;
 use writ_tests::world::{BEGINNING, block_on};
 
 use super::lists::{entries, long_lived};
-use super::scene::{KEYS, LIST, Scene, listed, outcome};
+use super::scene::{LIST, Scene, listed, outcome};
 
 /// While the list cannot be had, it is asked for every few seconds, and not by every caller.
 #[test]
@@ -95,29 +95,6 @@ fn while_a_zone_hangs_the_last_list_goes_on_and_nobody_waits_with_who_fetches() 
     assert!(rest > 0, "an attempt that takes its time is followed by another");
     assert!(block_on(show(&scene, &zone, &alive, begun + limits::LIST_RETRY_SECS)).is_ok());
     assert_eq!(scene.asked(LIST), 3);
-}
-
-/// The same while it is asked for its keys. Whoever shows a key that nobody knows yet waits for them.
-#[test]
-fn while_a_zone_hangs_the_last_keys_go_on_and_nobody_waits_with_who_fetches() {
-    let scene = Scene::new().with(Status::Ignored);
-    let known = scene.token(long_lived(1));
-    let unknown = json!({ "header": { "kid": "x" }, "claims": { "exp": BEGINNING + 3_600 } });
-    let unknown = scene.token(unknown);
-    let zone = Slow::of(&scene.host);
-    assert!(block_on(show(&scene, &zone, &known, BEGINNING)).is_ok());
-    let now = BEGINNING + limits::KEY_FRESH_SECS;
-    zone.hangs.store(true, Ordering::Relaxed);
-    let mut fetching = pin!(show(&scene, &zone, &known, now));
-    assert!(look(fetching.as_mut()).is_none(), "it waits for the zone");
-    assert!(block_on(show(&scene, &zone, &known, now)).is_ok());
-    assert_eq!(zone.pauses.load(Ordering::Relaxed), 0, "somebody waited");
-    let mut waiting = pin!(show(&scene, &zone, &unknown, now));
-    assert!(look(waiting.as_mut()).is_none());
-    zone.hangs.store(false, Ordering::Relaxed);
-    assert_eq!(outcome(&look(fetching.as_mut()).unwrap()), "ok");
-    assert_eq!(outcome(&look(waiting.as_mut()).unwrap()), "key_unknown");
-    assert_eq!(scene.asked(KEYS), 2);
 }
 
 /// Where no list counts, everybody waits for the one who fetches, and then goes. So does who came before
