@@ -47,14 +47,19 @@ pub const ZONE_KEYS: usize = 16;
 /// Users, applications, rules and keys that are disabled at once, and as many that are cut off: with
 /// ids of the usual length they fit the snapshot's one record.
 pub const MEASURES: usize = 200;
-/// Status lists that a resource server remembers: of ten days' hours, since a list is one hour's.
+/// Status lists that a resource server remembers: of ten days' hours, since a list is one hour's. And
+/// as many URIs of which none could be had.
 pub const LISTS: usize = 256;
 /// Bytes of a status list's entries when they are unpacked: a million entries of one bit.
 pub const LIST_BYTES: usize = 128 * 1024;
 /// Seconds a status list is used for at the most, whatever it says of itself.
 pub const LIST_SECS: i64 = 300;
-/// Seconds between two attempts to get a status list.
+/// Seconds a status list is used for at the least, however old it was when it came.
 pub const LIST_COOLDOWN_SECS: i64 = 5;
+/// Seconds from the beginning of an attempt to get a status list that failed until the next one. The core
+/// knows when an attempt began and not when it was over, so this is longer than one takes: three times
+/// [`FETCH_SECS`], for the list, and the metadata and the keys that it or the token before it may need.
+pub const LIST_RETRY_SECS: i64 = 20;
 /// Proofs of possession that an instance of a resource server remembers: 700 a second for the longest
 /// time that one could be shown, in about 4 MB.
 pub const PROOFS: usize = 64 * 1024;

@@ -45,17 +45,18 @@ pub struct Verifier {
     pub danger_allow_http_loopback: bool,
 }
 
-/// How status lists count. A token that names none is good until it expires, whatever is said here.
+/// How status lists count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
     /// A token is good while a list says so that has not expired: one for each minute (`ttl`), or the last
-    /// one where no newer is to be had, until its `exp`. Then nobody is let in until there is one again.
+    /// one where no newer is to be had, until its `exp` and [`limits::LEEWAY_SECS`]. Then nobody is let in
+    /// until there is one again. A token that names no list is none of a zone's, and is refused.
     #[default]
     Required,
     /// Where there is none that has not expired, the last one counts as far as it says that a token is
-    /// dead, and what it does not say so of is good until it expires.
+    /// dead, and what it does not say so of is good until it expires; so is a token that names no list.
     Preferred,
-    /// No list is asked for.
+    /// No list is asked for, and a token is good until it expires.
     Ignored,
 }
 

@@ -190,7 +190,7 @@ fn nothing_is_lost_over_a_restart() {
     let (proof, token) = (job(&running), session_token(&running));
     issued(&running, &once(&proof));
     let allowed = |event: &Value| event["outcome"] == "allow";
-    running.await_events(2, allowed);
+    assert_eq!(running.await_events(2, allowed).len(), 2);
     running.restart();
     assert_eq!(running.send(&once(&proof)).status, 400, "J21: a spent proof stays spent");
     issued(&running, &further(&token));

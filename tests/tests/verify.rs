@@ -160,7 +160,7 @@ fn what_cannot_be_told_is_another_code_than_what_is_not_valid() {
 
 /// An issuer that the test plays, since a service's own tokens live for ten seconds at the least.
 #[test]
-fn an_expired_token_is_told_to_be_expired() {
+fn an_expired_token_is_told_to_be_expired_and_one_without_a_status_not_to_be_a_zones() {
     let server = Server::start();
     let issuer = server.keys().trim_end_matches("/keys").to_owned();
     let party =
@@ -181,8 +181,17 @@ fn an_expired_token_is_told_to_be_expired() {
     let (code, document) = verdict(&issuer, &sign(clock() - 60), &["--audience", FILES]);
     assert_eq!((code, &document["reason"]), (Some(1), &json!("expired")), "{document}");
     assert_eq!(result(&document, "audience"), "passed");
-    let (code, document) = verdict(&issuer, &sign(clock() + 60), &["--audience", FILES]);
+    // It names no status list, as every token of a zone does.
+    let token = sign(clock() + 60);
+    let (code, document) = verdict(&issuer, &token, &["--audience", FILES]);
+    assert_eq!((code, &document["reason"]), (Some(1), &json!("status_malformed")), "{document}");
+    assert_eq!(
+        (result(&document, "lifetime"), result(&document, "status")),
+        ("passed".into(), "failed".into())
+    );
+    let (code, document) = verdict(&issuer, &token, &["--audience", FILES, "--no-status"]);
     assert_eq!((code, &document["valid"]), (Some(0), &json!(true)), "{document}");
+    assert_eq!(result(&document, "status"), "skipped");
 }
 
 #[test]

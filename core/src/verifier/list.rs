@@ -24,15 +24,14 @@ const TYP: &str = "statuslist+jwt";
 
 /// The lists that an instance remembers, by URI.
 #[derive(Default)]
-pub(crate) struct Lists(Mutex<HashMap<String, Remembered>>);
+pub(crate) struct Lists(Mutex<Remembered>);
 
-/// What is known of one list.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Remembered {
-    /// The newest that was read.
-    list: Option<Arc<List>>,
-    /// When none could be had.
-    failed: Option<Timestamp>,
+    /// The newest of each that was read.
+    lists: HashMap<String, Arc<List>>,
+    /// When none could be had: a map of its own, so that a failure displaces nothing that is known.
+    failed: HashMap<String, Timestamp>,
 }
 
 /// A list that was verified.
@@ -52,7 +51,7 @@ struct List {
 /// What is known of a token's revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The token names no list: it is good until it expires.
+    /// The token names no list, and none is required: it is good until it expires.
     Unlisted,
     /// It names one, and nobody looked ([`Status::Ignored`]).
     Ignored,
@@ -69,7 +68,14 @@ pub(super) async fn standing<O: Outside>(
     claims: &Claims,
     now: Timestamp,
 ) -> Result<Standing, Fault> {
-    let Some(status) = claims.get("status") else { return Ok(Standing::Unlisted) };
+    let Some(status) = claims.get("status") else {
+        return match verifier.status {
+            // Every token of a zone names one. Who leaves it out has stolen the key that signed it, and
+            // would be believed for as long as that key is remembered.
+            Status::Required => Err(Reason::StatusMalformed.with("it has no `status`")),
+            Status::Preferred | Status::Ignored => Ok(Standing::Unlisted),
+        };
+    };
     if verifier.status == Status::Ignored {
         return Ok(Standing::Ignored);
     }
@@ -118,16 +124,20 @@ async fn current<O: Outside>(
     let lists = &outside.memory().verifier.lists;
     let flight = format!("list {uri}");
     for _ in 0..limits::PAUSES {
-        let known = lists.get(uri);
-        if known.list.as_ref().is_some_and(|list| now < list.fresh) {
-            return (known.list, None);
+        let (known, failed) = lists.get(uri);
+        if known.as_ref().is_some_and(|list| now < list.fresh) {
+            return (known, None);
         }
-        let recent = 0..limits::LIST_COOLDOWN_SECS;
-        if known.failed.is_some_and(|at| recent.contains(&now.since(at))) {
+        // Also where this request began before the one that failed.
+        if failed.is_some_and(|at| now.since(at).saturating_abs() < limits::LIST_RETRY_SECS) {
             let why = format!("the list `{uri}` could not be had a moment ago");
-            return (known.list, Some(Unavailable(why)));
+            return (known, Some(Unavailable(why)));
         }
         let Some(_alone) = outside.memory().flight(&flight, now) else {
+            // Nobody waits for a newer one while this one counts: a zone may take its time to fail.
+            if known.as_ref().is_some_and(|list| now < list.ends) {
+                return (known, None);
+            }
             outside.pause(limits::PAUSE_MILLIS).await;
             continue;
         };
@@ -137,40 +147,49 @@ async fn current<O: Outside>(
         };
     }
     let why = format!("the list `{uri}` is being fetched by another request");
-    (lists.get(uri).list, Some(Unavailable(why)))
+    (lists.get(uri).0, Some(Unavailable(why)))
 }
 
 impl Lists {
-    fn get(&self, uri: &str) -> Remembered {
-        lock(&self.0).get(uri).cloned().unwrap_or_default()
+    /// The newest list, and when a newer one could not be had.
+    fn get(&self, uri: &str) -> (Option<Arc<List>>, Option<Timestamp>) {
+        let remembered = lock(&self.0);
+        (remembered.lists.get(uri).cloned(), remembered.failed.get(uri).copied())
     }
 
     /// Keeps a list that was just read. An older one than is known, which some cache on the way had
     /// left, only says that what is known is still as good as what would be answered.
     fn keep(&self, uri: &str, mut list: List) -> Arc<List> {
-        let mut lists = lock(&self.0);
-        if lists.len() >= limits::LISTS && !lists.contains_key(uri) {
-            lists.clear();
-        }
-        let entry = lists.entry(uri.to_owned()).or_default();
-        if let Some(known) = entry.list.as_ref().filter(|known| known.issued > list.issued) {
-            let (entries, width) = (known.entries.clone(), known.width);
-            list = List { entries, width, issued: known.issued, ..list };
+        let mut remembered = lock(&self.0);
+        remembered.failed.remove(uri);
+        let lists = &mut remembered.lists;
+        if let Some(known) = lists.get(uri) {
+            if known.issued > list.issued {
+                let (entries, width) = (known.entries.clone(), known.width);
+                list = List { entries, width, issued: known.issued, ..list };
+            }
+        } else if lists.len() >= limits::LISTS {
+            // One makes room: the one that nobody asked for the longest.
+            let oldest = lists.iter().min_by_key(|(_, list)| list.ends);
+            if let Some(oldest) = oldest.map(|(uri, _)| uri.clone()) {
+                lists.remove(&oldest);
+            }
         }
         let list = Arc::new(list);
-        *entry = Remembered { list: Some(Arc::clone(&list)), failed: None };
+        lists.insert(uri.to_owned(), Arc::clone(&list));
         list
     }
 
-    /// Takes note that no list could be had, and answers with the last one.
+    /// Takes note that no list could be had, by a request that began at `now`, and answers with the
+    /// last one.
     fn fail(&self, uri: &str, now: Timestamp) -> Option<Arc<List>> {
-        let mut lists = lock(&self.0);
-        if lists.len() >= limits::LISTS && !lists.contains_key(uri) {
-            lists.clear();
+        let mut remembered = lock(&self.0);
+        if remembered.failed.len() >= limits::LISTS {
+            // Forgetting these costs fetches, and no list.
+            remembered.failed.clear();
         }
-        let entry = lists.entry(uri.to_owned()).or_default();
-        entry.failed = Some(now);
-        entry.list.clone()
+        remembered.failed.insert(uri.to_owned(), now);
+        remembered.lists.get(uri).cloned()
     }
 }
 

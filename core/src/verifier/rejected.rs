@@ -118,7 +118,7 @@ pub enum Reason {
     ProofWrong,
     /// The proof was shown before.
     ProofReplayed,
-    /// What it says of its status list is no such thing, or the list has no such entry.
+    /// It names no entry of a status list of its issuer's, or one that the list does not have.
     StatusMalformed,
     /// Its list says that it, or a session that shares its entry, is dead. A resource that can ask
     /// introspection may learn which.

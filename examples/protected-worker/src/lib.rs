@@ -9,8 +9,9 @@ use writ_isolate::resource;
 async fn fetch(request: Request, env: Env, _: Context) -> Result<Response, Error> {
     let var = |name: &str| env.var(name).map(|value| value.to_string());
     let mut verifier = Verifier::new(var("ISSUER")?, var("RESOURCE")?);
-    // A zone on this machine, to try it out; what is deployed does not say so.
-    verifier.danger_allow_http_loopback = var("DANGER_ALLOW_HTTP_LOOPBACK").is_ok();
+    // A zone on this machine, to try it out; what is deployed does not say so. Only `true` does.
+    verifier.danger_allow_http_loopback =
+        var("DANGER_ALLOW_HTTP_LOOPBACK").is_ok_and(|value| value == "true");
     match notes(&verifier, &request).await {
         Ok(notes) => Ok(Response::new_with_opt_str(Some(&notes))?),
         Err(rejected) => Ok(resource::reject(&rejected)?),

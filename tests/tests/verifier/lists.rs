@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 use writ_core::limits;
 use writ_core::moment::Timestamp;
-use writ_core::verifier::{Standing, Status, Verifier};
-use writ_tests::faults::{Call, Effect, When};
+use writ_core::verifier::{Standing, Status};
 use writ_tests::world::BEGINNING;
 
 use super::scene::{LIST, Scene, listed, outcome, packed};
 
 /// The entries of a list of 64, of which these are set.
-fn entries(set: &[usize]) -> Vec<u8> {
+pub(crate) fn entries(set: &[usize]) -> Vec<u8> {
     let mut entries = vec![0; 8];
     for index in set {
         entries[index / 8] |= 1 << (index % 8);
@@ -18,7 +17,7 @@ fn entries(set: &[usize]) -> Vec<u8> {
     entries
 }
 
-fn long_lived(index: u64) -> Value {
+pub(crate) fn long_lived(index: u64) -> Value {
     let mut token = listed(index);
     token["claims"]["exp"] = json!(BEGINNING + 3_600);
     token
@@ -212,13 +211,12 @@ fn entries_of_every_width_are_read() {
 #[test]
 fn x11_an_old_list_is_right_about_the_dead_alone() {
     for (policy, late) in [(Status::Required, "unknown status"), (Status::Preferred, "ok")] {
-        let scene = Scene::new();
-        let scene =
-            Scene { verifier: Verifier { status: policy, ..scene.verifier.clone() }, ..scene };
+        let scene = Scene::new().with(policy);
+        scene.host.web.withdraw(LIST);
         let (alive, dead) = (scene.token(long_lived(1)), scene.token(long_lived(2)));
         assert_eq!(outcome(&scene.show(&alive, BEGINNING)), late, "there never was one");
         scene.publish_list(LIST, &entries(&[2]), json!({}), BEGINNING);
-        let now = BEGINNING + limits::LIST_COOLDOWN_SECS;
+        let now = BEGINNING + limits::LIST_RETRY_SECS;
         assert_eq!(outcome(&scene.show(&alive, now)), "ok");
         assert_eq!(outcome(&scene.show(&dead, now)), "revoked");
         scene.host.web.withdraw(LIST);
@@ -229,12 +227,10 @@ fn x11_an_old_list_is_right_about_the_dead_alone() {
         }
         // A list that cannot be believed is like none, and does not replace the one that was.
         let spoilt = json!({ "spoil": ["altered-payload"] });
-        scene.publish_list(LIST, &entries(&[]), spoilt, now + 910);
-        assert_eq!(outcome(&scene.show(&dead, now + 910)), "revoked");
+        scene.publish_list(LIST, &entries(&[]), spoilt, now + 950);
+        assert_eq!(outcome(&scene.show(&dead, now + 950)), "revoked");
     }
-    let scene = Scene::new();
-    let ignored = Verifier { status: Status::Ignored, ..scene.verifier.clone() };
-    let scene = Scene { verifier: ignored, ..scene };
+    let scene = Scene::new().with(Status::Ignored);
     scene.publish_list(LIST, &entries(&[2]), json!({}), BEGINNING);
     let verified = scene.show(&scene.token(listed(2)), BEGINNING).unwrap();
     assert_eq!((verified.standing, scene.asked(LIST)), (Standing::Ignored, 0));
@@ -250,33 +246,6 @@ fn x11_an_older_list_raises_nobody_from_the_dead() {
     scene.publish_list(LIST, &entries(&[]), json!({}), BEGINNING);
     assert_eq!(outcome(&scene.show(&dead, BEGINNING + 80)), "revoked");
     assert_eq!(scene.asked(LIST), 2);
-}
-
-/// While the list cannot be had, it is asked for every few seconds, and not by every caller.
-#[test]
-fn a_list_that_cannot_be_had_is_not_asked_for_by_every_caller() {
-    let scene = Scene::new();
-    let token = scene.token(listed(1));
-    for call in 0..100 {
-        let now = BEGINNING + call / 10;
-        assert_eq!(outcome(&scene.show(&token, now)), "unknown status");
-    }
-    assert_eq!(scene.asked(LIST), 2, "ten seconds, and five between two attempts");
-    scene.publish_list(LIST, &entries(&[]), json!({}), BEGINNING);
-    assert!(scene.show(&token, BEGINNING + 10).is_ok());
-}
-
-#[test]
-fn a_fault_while_a_list_is_fetched_lets_nobody_in() {
-    for (call, nth) in [(Call::Fetch, 3), (Call::Verify, 2)] {
-        let scene = Scene::new();
-        scene.publish_list(LIST, &entries(&[]), json!({}), BEGINNING);
-        scene.host.faults.order(call, When::Nth(nth), Effect::Unavailable);
-        let token = scene.token(listed(1));
-        assert_eq!(outcome(&scene.show(&token, BEGINNING)), "unknown status", "{call:?}");
-        let now = BEGINNING + limits::LIST_COOLDOWN_SECS;
-        assert_eq!(outcome(&scene.show(&token, now)), "ok", "{call:?}: and goes on afterwards");
-    }
 }
 
 const MOST: &str = concat!(

@@ -12,5 +12,6 @@ mod answers;
 mod bound;
 mod keys;
 mod lists;
+mod outages;
 mod scene;
 mod tokens;

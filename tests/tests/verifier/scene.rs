@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use writ_core::encoding::base64url;
 use writ_core::jwk::Algorithm;
 use writ_core::moment::Timestamp;
-use writ_core::verifier::{Call, Rejected, Verified, Verifier, verify};
+use writ_core::verifier::{Call, Rejected, Status, Verified, Verifier, verify};
 use writ_tests::issuer::{Parties, Party, Token, Usual};
 use writ_tests::memory::Memory;
 use writ_tests::world::{BEGINNING, block_on};
@@ -23,7 +23,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// The zone is up, with one key; another issuer exists.
+    /// The zone is up, with one key and a list of 64 entries of which none is set; another issuer exists.
     pub(crate) fn new() -> Self {
         let party = |issuer: &str, algorithms: &[Algorithm]| Party {
             issuer: issuer.to_owned(),
@@ -40,6 +40,7 @@ impl Scene {
         let scene = Self { host: Memory::default(), verifier: Verifier::new(ISSUER, API), parties };
         scene.publish(METADATA, &json!({ "issuer": ISSUER, "jwks_uri": KEYS }));
         scene.publish(KEYS, &scene.parties["zone"].key_set("zone"));
+        scene.publish_list(LIST, &[0; 8], json!({}), BEGINNING);
         scene
     }
 
@@ -75,6 +76,11 @@ impl Scene {
         token.sign(&self.parties, &Usual::at(now, API))
     }
 
+    /// The same, with another policy for lists.
+    pub(crate) fn with(self, status: Status) -> Self {
+        Self { verifier: Verifier { status, ..self.verifier }, ..self }
+    }
+
     /// Shows a token as a bearer token.
     pub(crate) fn show(&self, token: &str, now: i64) -> Result<Verified, Rejected> {
         self.call(&[("Authorization", &format!("Bearer {token}"))], now)
@@ -99,7 +105,7 @@ impl Scene {
     }
 }
 
-/// A good token.
+/// A good token, whose entry of [`LIST`] is the first.
 fn good() -> Value {
     json!({
         "from": "zone",
@@ -110,11 +116,12 @@ fn good() -> Value {
             "act": { "sub": "assistant", "act": { "sub": "planner" } },
             "task": { "name": "report", "id": "r-1", "source": "claimed" },
             "path": [], "seq": 7, "new": "a claim that nobody knows yet",
+            "status": { "status_list": { "idx": 0, "uri": LIST } },
         },
     })
 }
 
-/// A good token's claim that names an entry of [`LIST`].
+/// A token of another entry of [`LIST`], described by what differs from a good one.
 pub(crate) fn listed(index: u64) -> Value {
     json!({ "claims": { "status": { "status_list": { "idx": index, "uri": LIST } } } })
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use writ_core::limits;
-use writ_core::verifier::Standing;
+use writ_core::moment::Timestamp;
+use writ_core::verifier::{Standing, Status};
 use writ_tests::world::BEGINNING;
 
 use super::scene::{API, ISSUER, Scene, outcome};
@@ -18,7 +19,7 @@ fn a_good_token_says_who_acts_for_whom() {
     assert_eq!(verified.task, Some(("report".into(), Some("r-1".into()))));
     assert_eq!(verified.session, "session-1");
     assert_eq!(verified.expires.0, BEGINNING + 300);
-    assert_eq!((verified.key.as_ref(), &verified.standing), (None, &Standing::Unlisted));
+    assert_eq!((verified.key, verified.standing), (None, Standing::Alive(Timestamp(BEGINNING))));
     assert_eq!(verified.claims.get("new").unwrap(), "a claim that nobody knows yet");
 
     // The shortest that there is: an application for itself, at a resource without scopes.
@@ -115,6 +116,7 @@ fn each_way_to_be_no_good_has_its_reason() {
         ("made in the future", claims(json!({ "iat": later + 1 })), "not_yet_valid"),
         ("not yet", claims(json!({ "nbf": later + 1 })), "not_yet_valid"),
         ("just now", claims(json!({ "nbf": BEGINNING })), "ok"),
+        ("no status", json!({ "without": ["status"] }), "status_malformed"),
         ("a status that names no list", claims(json!({ "status": {} })), "status_malformed"),
     ];
     for (what, changes, expected) in cases {
@@ -124,7 +126,22 @@ fn each_way_to_be_no_good_has_its_reason() {
             assert!(!rejected.line().contains(".eyJ"), "S01 {what}: {}", rejected.line());
         }
     }
-    assert_eq!(scene.fetches(), 2, "metadata and keys, once");
+    assert_eq!(scene.fetches(), 3, "metadata, keys and list, once");
+}
+
+/// Whoever has stolen the zone's key leaves out what would show after the emergency that it is stolen.
+#[test]
+fn x11_a_token_that_names_no_list_is_none_of_a_zones() {
+    for (policy, expected) in
+        [(Status::Required, "status_malformed"), (Status::Preferred, "ok"), (Status::Ignored, "ok")]
+    {
+        let scene = Scene::new().with(policy);
+        let result = scene.show(&scene.token(json!({ "without": ["status"] })), BEGINNING);
+        assert_eq!(outcome(&result), expected, "{policy:?}");
+        if let Ok(verified) = result {
+            assert_eq!(verified.standing, Standing::Unlisted, "{policy:?}");
+        }
+    }
 }
 
 /// What a forger sends costs nobody a fetch before it looks like a token of the issuer's.

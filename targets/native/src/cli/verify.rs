@@ -270,7 +270,9 @@ fn passed(
                 mark = Mark::Skipped;
             }
             of(|verified, now| match &verified.standing {
-                Standing::Unlisted => "it names no list: it is good until it expires".to_owned(),
+                Standing::Unlisted => {
+                    "it names no list: an API that asks for one refuses it".to_owned()
+                }
                 Standing::Ignored => "not asked".to_owned(),
                 Standing::Alive(at) => format!("alive, as of {} ago", span(now.since(*at).max(0))),
                 Standing::Unknown(why) => plain(why),
