@@ -1,8 +1,8 @@
 //! Partitions on Redis, where a variable names one.
 //!
-//! A partition is one hash, beside it its keys in their order, and an index one sorted set. A batch is one Lua script, which Redis runs whole
-//! with nothing in between. All keys of a zone have the zone as their hash tag, so that a partition and
-//! the indexes that its batches feed lie in one slot of a cluster. Redis' own expiry is housekeeping: it
+//! A partition is one hash, beside it its keys in their order, and an index one sorted set. A batch is
+//! one Lua script, which Redis runs whole with nothing in between. All keys of a zone have the zone as
+//! their hash tag, so that a partition and the indexes that its batches feed lie in one slot of a cluster. Redis' own expiry is housekeeping: it
 //! comes an hour later than the last record of a partition, and never decides.
 
 use writ_core::host::{

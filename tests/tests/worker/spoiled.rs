@@ -160,6 +160,23 @@ fn an_index_that_is_gone_stops_nothing() {
     assert_eq!(spoiled.status(&request), 400, "and single use is single use");
 }
 
+/// A client that stops in the middle of its form.
+#[test]
+fn half_a_form_begins_nothing() {
+    let spoiled = Spoiled::start();
+    let request = spoiled.once();
+    let authority = &spoiled.running.instances[0];
+    let (head, body) = parts(authority, &request);
+    let (half, _) = body.split_at(body.len() - 10);
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.write_all(&[head.as_slice(), half].concat()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    drop(stream);
+    let broken = |event: &Value| event["reason"] == "body_incomplete";
+    assert_eq!(spoiled.running.await_events(1, broken)[0]["outcome"], "refuse");
+    assert_eq!(spoiled.status(&request), 200, "its proof is not spent");
+}
+
 /// What was begun comes to its end when the client has hung up.
 #[test]
 fn a_client_that_hangs_up_leaves_the_whole_exchange() {
