@@ -112,6 +112,7 @@ pub(crate) fn figures(
 ) -> Result<Figures, String> {
     let (start, resident_started) = start(kind, served, requests, effort.starts)?;
     let alone = alone(served, requests, effort.alone);
+    let first = busy(kind, served, requests, effort);
     let further = match served {
         Served::Writ(running) => {
             let requests = zone::further(kind.path(), running, SESSIONS)?;
@@ -119,12 +120,11 @@ pub(crate) fn figures(
         }
         Served::Other(_) => None,
     };
-    let busy = busy(kind, served, requests, effort);
     let usage = serving(kind, served);
     let processes = usage.processes.max(1);
     let resident_after = usage.resident / u64::try_from(processes).unwrap_or(1);
     let resident_started = resident_started / u64::try_from(processes).unwrap_or(1);
-    Ok(Figures { busy, further, alone, start, resident_started, resident_after, processes })
+    Ok(Figures { busy: first, further, alone, start, resident_started, resident_after, processes })
 }
 
 /// Exchanges one at a time, over one connection.
