@@ -98,7 +98,7 @@ pub const STATUS_BITS: u32 = 1 << 20;
 /// Ended sessions and revoked hops of one hour that are kept by name: a feed below a megabyte, which every
 /// place for copies takes, and 1.6 % of bits set. Beyond, every token of the hour has to be asked about.
 pub const STATUS_ENTRIES: usize = 16 * 1024;
-/// Bytes that an instance remembers of status lists, about: eight hours with as many entries as there can be.
+/// Bytes that an instance remembers of status lists, about: ten hours with as many entries as there can be.
 /// Whoever asks for more of them has them made of their copies each time.
 pub const STATUS_BYTES: usize = 32 * 1024 * 1024;
 /// Seconds that verifiers go on with a list: an end is seen within a minute and what follows here.

@@ -204,3 +204,27 @@ const FEED: &str = "revocations/";
 /// A list is of one hour: a day's sessions of 12 hours are in 36 of them, and an entry is forgotten two
 /// hours after it ceased to matter at the latest.
 const HOUR_SECS: i64 = 3_600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x13_of_more_lists_than_are_remembered_the_farthest_hours_are_forgotten() {
+        let (kept, now) = (Kept::default(), Timestamp(1_800_000_000));
+        let nearest = hour(now);
+        for number in [nearest + 2, nearest, nearest + 1] {
+            let mut built = Built::default();
+            built.jwt = "x".repeat(limits::STATUS_BYTES / 3 + 1);
+            kept.keep("one", number, built, now);
+        }
+        let known = |number| kept.find("one", number).is_some();
+        assert_eq!([0, 1, 2].map(|ahead| known(nearest + ahead)), [true, true, false]);
+        // One that is too large for all of it is answered with, and not kept.
+        let mut built = Built::default();
+        built.jwt = "x".repeat(limits::STATUS_BYTES + 1);
+        assert!(built.bytes() > limits::STATUS_BYTES);
+        kept.keep("one", nearest + 3, built, now);
+        assert!(!known(nearest + 3) && known(nearest));
+    }
+}

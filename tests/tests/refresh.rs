@@ -387,6 +387,8 @@ fn a05_a_lost_answer_is_no_reuse() {
         assert_eq!(answer.status, if lost { 503 } else { 200 });
         let (_, next) =
             if lost { tokens(&refresh(&world, &shown, BEGINNING + 20)) } else { tokens(&answer) };
+        let detail = world.take_events().pop().unwrap().detail;
+        assert_eq!(detail.is_some_and(|detail| detail.contains("given again")), lost);
         assert_eq!(claims(&next)["refresh"]["number"], 2);
         tokens(&refresh(&world, &next, BEGINNING + 21));
     }
