@@ -3,7 +3,22 @@
 use js_sys::futures::JsFuture;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ReadableStream, ReadableStreamDefaultReader};
+use web_sys::{ReadableStream, ReadableStreamDefaultReader, Request};
+
+/// The body of a request, or its first `most` bytes where it has more.
+///
+/// # Errors
+///
+/// It breaks off.
+pub async fn whole(request: &Request, most: usize) -> Result<Vec<u8>, JsValue> {
+    let length = request.headers().get("content-length")?;
+    // The platform holds a body to what its head says, so it can be had in one piece.
+    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length <= most) {
+        let bytes = JsFuture::from(request.array_buffer()?).await?;
+        return Ok(Uint8Array::new(&bytes).to_vec());
+    }
+    read(request.body(), most).await
+}
 
 /// The first `most` bytes of a stream. What comes after them is not read.
 ///

@@ -19,7 +19,7 @@ pub(crate) async fn answer(request: &web_sys::Request, env: &Env) -> Result<Resp
     // One byte more than the limit tells the core that there was more.
     let most = limits::BODY_BYTES.saturating_add(1);
     let millis = u32::try_from(limits::BODY_SECS.saturating_mul(1_000)).unwrap_or(u32::MAX);
-    let body = match within(millis, body::read(request.body(), most)).await {
+    let body = match within(millis, body::whole(request, most)).await {
         Some(Ok(body)) => Ok(body),
         // The client stopped in the middle, and nothing has begun.
         Some(Err(_)) => Err(Unread::Broken),

@@ -15,7 +15,7 @@ use writ_isolate::moment;
 use crate::objects;
 use crate::partition::MARGIN_SECS;
 use crate::sql::{Sql, Values, number, text};
-use crate::wire::{Asked, Entered, Found};
+use crate::wire::{Asked, Found};
 
 /// One part of a zone's index.
 #[durable_object(alarm)]
@@ -35,9 +35,7 @@ impl DurableObject for Index {
         let path = request.path();
         let body = request.text().await?;
         match path.as_str() {
-            "/enter" => {
-                objects::answer(&self.enter(&serde_json::from_str::<Vec<Entered>>(&body)?)?)
-            }
+            "/enter" => objects::answer(&self.enter(&body)?),
             "/list" => objects::answer(&self.list(&serde_json::from_str::<Asked>(&body)?)?),
             "/sweep" => objects::answer(&self.sweep(serde_json::from_str::<i64>(&body)?)?),
             _ => Response::error("there is no such path", 404),
@@ -51,16 +49,14 @@ impl DurableObject for Index {
 }
 
 impl Index {
-    fn enter(&self, entries: &[Entered]) -> Result<(), JsValue> {
+    /// Takes entries, as the partition that wrote them sends them: a JSON list of
+    /// [`crate::wire::Entered`], which the database reads itself.
+    fn enter(&self, entries: &str) -> Result<(), JsValue> {
         self.sql.transaction(|| {
             if !self.exists()? {
                 self.sql.run(TABLE, &Array::new())?;
             }
-            for (index, name, at, session, key, expires) in entries {
-                let values = Values::default().text(index).text(name).number(*at);
-                self.sql.run(ENTER, &values.text(session).text(key).number(*expires).0)?;
-            }
-            Ok(())
+            self.sql.run(ENTER, &Values::default().text(entries).0)
         })
     }
 
@@ -75,7 +71,7 @@ impl Index {
         });
         let most = i64::try_from(*limit).unwrap_or(i64::MAX);
         let values = Values::default().text(index).text(name).number(at).text(&session).text(&key);
-        let rows = self.sql.run(LIST, &values.number(most).0)?;
+        let rows = self.sql.rows(LIST, &values.number(most).0)?;
         Ok(rows.iter().map(|row| (number(row, 0), text(row, 1), text(row, 2))).collect())
     }
 
@@ -84,7 +80,7 @@ impl Index {
             return Ok(0);
         }
         let values = Values::default().number(before).number(SWEEP_ROWS);
-        let swept = self.sql.run(SWEEP, &values.0)?.len();
+        let swept = self.sql.rows(SWEEP, &values.0)?.len();
         if i64::try_from(swept).is_ok_and(|swept| swept >= SWEEP_ROWS) {
             self.sql.wake(moment::millis() + SWEEP_MILLIS)?;
         }
@@ -93,7 +89,7 @@ impl Index {
 
     fn exists(&self) -> Result<bool, JsValue> {
         if !self.table.get() {
-            self.table.set(!self.sql.run(EXISTS, &Array::new())?.is_empty());
+            self.table.set(!self.sql.rows(EXISTS, &Array::new())?.is_empty());
         }
         Ok(self.table.get())
     }
@@ -109,8 +105,9 @@ const TABLE: &str = "CREATE TABLE entry (name TEXT NOT NULL, value TEXT NOT NULL
     PRIMARY KEY (name, value, at, session, key)) WITHOUT ROWID;
     CREATE INDEX entry_by_expiry ON entry (expires)";
 const EXISTS: &str = "SELECT 1 FROM sqlite_master WHERE name = 'entry'";
-const ENTER: &str = "INSERT OR IGNORE INTO entry (name, value, at, session, key, expires)
-    VALUES (?, ?, ?, ?, ?, ?)";
+const ENTER: &str = "INSERT INTO entry (name, value, at, session, key, expires)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+    FROM json_each(?) WHERE true ON CONFLICT DO NOTHING";
 const LIST: &str = "SELECT at, session, key FROM entry
     WHERE name = ? AND value = ? AND (at, session, key) > (?, ?, ?)
     ORDER BY at, session, key LIMIT ?";

@@ -36,6 +36,8 @@ impl DurableObject for Partition {
             objects: Objects::new(&env),
             tables: Cell::new(false),
             alarm: Cell::new(f64::INFINITY),
+            first: Cell::new(None),
+            waiting: Cell::new(true),
             delivering: Cell::new(false),
         };
         Self { shared: Rc::new(shared), state }
@@ -47,10 +49,10 @@ impl DurableObject for Partition {
         match path.as_str() {
             "/commit" => {
                 let batched: Batched = serde_json::from_str(&body)?;
-                let outcome = self.shared.commit(&batched)?;
-                if matches!(outcome, Outcome::Done) && !batched.index.is_empty() {
+                let (outcome, entered) = self.shared.commit(&batched)?;
+                if entered.is_some() {
                     let shared = Rc::clone(&self.shared);
-                    self.state.wait_until(async move { shared.deliver().await });
+                    self.state.wait_until(async move { shared.deliver(entered).await });
                 }
                 objects::answer(&outcome)
             }
@@ -61,7 +63,9 @@ impl DurableObject for Partition {
 
     async fn alarm(&self) -> Result<Response, Error> {
         self.shared.alarm.set(f64::INFINITY);
-        self.shared.deliver().await;
+        if !self.shared.delivering.replace(true) {
+            self.shared.deliver(None).await;
+        }
         self.shared.sweep()?;
         Response::empty()
     }
@@ -74,44 +78,69 @@ struct Shared {
     tables: Cell<bool>,
     /// When the alarm comes, as far as this object knows since it woke up.
     alarm: Cell<f64>,
+    /// No record expires earlier. Nothing where that is not known.
+    first: Cell<Option<i64>>,
+    /// Whether entries may wait for the index, beside those that are being delivered.
+    waiting: Cell<bool>,
     delivering: Cell<bool>,
 }
 
+/// Entries that wait for the index.
+struct Waiting {
+    /// The row's id: the millisecond since which they wait, or the first free one after it.
+    id: i64,
+    part: String,
+    entries: String,
+}
+
 impl Shared {
-    fn commit(&self, batched: &Batched) -> Result<Outcome, JsValue> {
+    /// What became of a batch, and the entries that are to be delivered now: nobody else is at it.
+    fn commit(&self, batched: &Batched) -> Result<(Outcome, Option<Waiting>), JsValue> {
         let batch = batched.batch().ok_or("the batch makes no sense")?;
         if batch.until.is_some_and(|until| moment::now() > until) {
-            return Ok(Outcome::Late);
+            return Ok((Outcome::Late, None));
         }
+        let mut entered = None;
         let done = self.sql.transaction(|| {
             let present = self.present(&keys(&batch))?;
             let find = |key: &str| present.iter().find(|stored| stored.record.key == key);
             let (put, forget) = match apply(&batch, find) {
+                // Entries of it that wait still are the alarm's.
                 Applied::Before => return Ok(Outcome::Done),
                 Applied::Refused(key) => return Ok(Outcome::Refused(key)),
                 Applied::Now { put, forget } => (put, forget),
             };
             self.create()?;
-            for stored in &put {
-                self.put(stored)?;
-            }
+            put.chunks(PUT_ROWS).try_for_each(|some| self.put(some))?;
             for key in &forget {
                 self.sql.run("DELETE FROM record WHERE key = ?", &Values::default().text(key).0)?;
             }
-            self.enter(batched)?;
+            entered = self.enter(batched)?;
             let due = put.iter().map(|stored| stored.record.expires.0).min();
-            match (self.waiting()?, due) {
-                (Some(first), _) => self.wake(retry(&first))?,
+            self.first.set(self.first.get().map(|first| due.map_or(first, |due| due.min(first))));
+            match (self.oldest(entered.as_ref())?, due) {
+                (Some(since), _) => self.wake(retry(since))?,
                 (None, Some(secs)) => self.wake(swept(secs))?,
                 (None, None) => {}
             }
             Ok(Outcome::Done)
         });
-        // Nobody knows which alarm a transaction that failed leaves behind.
-        let outcome = done.inspect_err(|_| self.alarm.set(f64::INFINITY))?;
+        let outcome = done.inspect_err(|_| self.doubt())?;
         // Not inside: a transaction that is rolled back takes its tables along.
         self.tables.set(matches!(outcome, Outcome::Done));
-        Ok(outcome)
+        // Whoever comes while entries are being delivered leaves its own to the one who is at it.
+        if entered.is_some() && self.delivering.replace(true) {
+            self.waiting.set(true);
+            return Ok((outcome, None));
+        }
+        Ok((outcome, entered))
+    }
+
+    /// Nobody knows what a transaction that failed leaves behind.
+    fn doubt(&self) {
+        self.alarm.set(f64::INFINITY);
+        self.first.set(None);
+        self.waiting.set(true);
     }
 
     fn read(&self, (start, end): &Bounds) -> Result<Vec<Row>, JsValue> {
@@ -120,7 +149,7 @@ impl Shared {
         }
         let most = i64::try_from(limits::BATCH_RECORDS).unwrap_or(i64::MAX);
         let values = Values::default().text(start).text(end).number(most);
-        let rows = self.sql.run(READ, &values.0)?;
+        let rows = self.sql.rows(READ, &values.0)?;
         Ok(rows.iter().map(|found| row(stored(found).record)).collect())
     }
 
@@ -130,48 +159,66 @@ impl Shared {
         }
         let places = vec!["?"; keys.len()].join(",");
         let values = keys.iter().fold(Values::default(), |values, key| values.text(key));
-        let rows = self.sql.run(&format!("{FIND} ({places})"), &values.0)?;
+        let rows = self.sql.rows(&format!("{FIND} ({places})"), &values.0)?;
         Ok(rows.iter().map(stored).collect())
     }
 
-    fn put(&self, stored: &Stored) -> Result<(), JsValue> {
-        let Record { key, value, expires, version } = &stored.record;
-        let version = i64::try_from(*version).unwrap_or(i64::MAX);
-        let values = Values::default().text(key).number(expires.0).number(version);
-        self.sql.run(PUT, &values.text(&stored.batch).bytes(value).0).map(drop)
+    /// Writes so many records that their values are no more than a statement takes.
+    fn put(&self, some: &[Stored]) -> Result<(), JsValue> {
+        let places = vec!["(?, ?, ?, ?, ?)"; some.len()].join(", ");
+        let values = some.iter().fold(Values::default(), |values, stored| {
+            let Record { key, value, expires, version } = &stored.record;
+            let version = i64::try_from(*version).unwrap_or(i64::MAX);
+            let values = values.text(key).number(expires.0).number(version);
+            values.text(&stored.batch).bytes(value)
+        });
+        self.sql.run(&format!("{PUT} {places}"), &values.0)
     }
 
-    fn enter(&self, batched: &Batched) -> Result<(), JsValue> {
+    fn enter(&self, batched: &Batched) -> Result<Option<Waiting>, JsValue> {
         if batched.index.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let entries = serde_json::to_string(&batched.index).map_err(|error| error.to_string())?;
         let now = Values::default().number(whole(moment::millis()));
-        self.sql.run(ENTER, &now.text(&batched.part).text(&entries).0).map(drop)
+        let rows = self.sql.rows(ENTER, &now.text(&batched.part).text(&entries).0)?;
+        let id = rows.first().map(|row| number(row, 0)).ok_or("the entries have no id")?;
+        Ok(Some(Waiting { id, part: batched.part.clone(), entries }))
     }
 
-    /// Hands the entries that wait to the index. What it has taken is not handed over again; what it
-    /// took without our knowing is, and it keeps one.
-    async fn deliver(&self) {
-        // Those who come meanwhile leave their entries to the one who is at it.
-        if self.delivering.replace(true) {
-            return;
+    /// Since when the entries wait that have waited longest, where `entered` have just been put there.
+    fn oldest(&self, entered: Option<&Waiting>) -> Result<Option<i64>, JsValue> {
+        if self.waiting.get() || self.delivering.get() {
+            return Ok(self.longest()?.map(|waiting| waiting.id));
         }
-        let delivered = self.deliver_all().await;
+        Ok(entered.map(|waiting| waiting.id))
+    }
+
+    /// Hands the entries that wait to the index, those that were just put there first. What it has taken is
+    /// not handed over again; what it took without our knowing is, and it keeps one. Whoever calls this has
+    /// found nobody at it, and has set `delivering`.
+    async fn deliver(&self, entered: Option<Waiting>) {
+        let delivered = self.deliver_all(entered).await;
         self.delivering.set(false);
         if let Err(reason) = delivered {
+            self.waiting.set(true);
             worker::console_warn!("index entries wait for another try: {reason}");
         }
     }
 
-    async fn deliver_all(&self) -> Result<(), String> {
+    async fn deliver_all(&self, mut next: Option<Waiting>) -> Result<(), String> {
         let fault = |error: JsValue| format!("{error:?}");
         let objects = self.objects.as_ref().map_err(|unavailable| unavailable.0.clone())?;
         if !self.exists().map_err(fault)? {
             return Ok(());
         }
-        while let Some(first) = self.waiting().map_err(fault)? {
-            let (id, part, entries) = (number(&first, 0), text(&first, 1), text(&first, 2));
+        loop {
+            if next.is_none() && self.waiting.replace(false) {
+                next = self.longest().map_err(fault)?;
+                // There may be more after these.
+                self.waiting.set(next.is_some());
+            }
+            let Some(Waiting { id, part, entries }) = next.take() else { break };
             objects.enter(&part, entries).await.map_err(|unavailable| unavailable.0)?;
             let values = Values::default().number(id);
             self.sql.run("DELETE FROM outbox WHERE id = ?", &values.0).map_err(fault)?;
@@ -181,8 +228,11 @@ impl Shared {
     }
 
     /// The entries that have waited longest.
-    fn waiting(&self) -> Result<Option<Array>, JsValue> {
-        self.sql.run(WAITING, &Array::new()).map(|waiting| waiting.into_iter().next())
+    fn longest(&self) -> Result<Option<Waiting>, JsValue> {
+        let rows = self.sql.rows(WAITING, &Array::new())?;
+        let waiting =
+            |row: &Array| Waiting { id: number(row, 0), part: text(row, 1), entries: text(row, 2) };
+        Ok(rows.first().map(waiting))
     }
 
     /// Deletes records that expired long ago; everything, when nothing is left.
@@ -193,23 +243,25 @@ impl Shared {
         let before = moment::now().plus(-MARGIN_SECS);
         self.sql
             .run("DELETE FROM record WHERE expires <= ?", &Values::default().number(before.0).0)?;
-        match self.waiting()? {
-            Some(first) => self.wake(retry(&first)),
+        self.first.set(None);
+        match self.longest()? {
+            Some(first) => self.wake(retry(first.id)),
             None => self.rest(),
         }
     }
 
     /// Sets the alarm for the next sweep; deletes everything where nothing is left to sweep.
     fn rest(&self) -> Result<(), JsValue> {
-        let rows = self.sql.run("SELECT MIN(expires) FROM record", &Array::new())?;
-        match rows.first().filter(|row| !row.get(0).is_null()) {
-            Some(row) => {
-                self.alarm.set(f64::INFINITY);
-                self.wake(swept(instant(row, 0).0))
-            }
+        if self.first.get().is_none() {
+            let rows = self.sql.rows("SELECT MIN(expires) FROM record", &Array::new())?;
+            let row = rows.first().filter(|row| !row.get(0).is_null());
+            self.first.set(row.map(|row| instant(row, 0).0));
+        }
+        self.alarm.set(f64::INFINITY);
+        match self.first.get() {
+            Some(first) => self.wake(swept(first)),
             None => {
                 self.tables.set(false);
-                self.alarm.set(f64::INFINITY);
                 self.sql.delete_all()
             }
         }
@@ -229,13 +281,19 @@ impl Shared {
     /// Whether anything was ever written, and not deleted since. Reading creates nothing.
     fn exists(&self) -> Result<bool, JsValue> {
         if !self.tables.get() {
-            self.tables.set(!self.sql.run(EXISTS, &Array::new())?.is_empty());
+            self.tables.set(!self.sql.rows(EXISTS, &Array::new())?.is_empty());
         }
         Ok(self.tables.get())
     }
 
     fn create(&self) -> Result<(), JsValue> {
-        if self.exists()? { Ok(()) } else { self.sql.run(TABLES, &Array::new()).map(drop) }
+        if self.exists()? {
+            return Ok(());
+        }
+        // Nothing is in what was just made.
+        self.first.set(Some(i64::MAX));
+        self.waiting.set(false);
+        self.sql.run(TABLES, &Array::new())
     }
 }
 
@@ -255,11 +313,11 @@ fn swept(secs: i64) -> f64 {
     secs.saturating_add(MARGIN_SECS) as f64 * 1_000.0
 }
 
-/// When what waits is shown to the index again. It waits since the millisecond that is its id.
+/// When what waits since the millisecond `since` is shown to the index again.
 #[expect(clippy::cast_precision_loss, reason = "an instant in milliseconds")]
-fn retry(waiting: &Array) -> f64 {
+fn retry(since: i64) -> f64 {
     let now = moment::millis();
-    now + wire::retry_millis(now - number(waiting, 0) as f64, js_sys::Math::random())
+    now + wire::retry_millis(now - since as f64, js_sys::Math::random())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "an instant in milliseconds")]
@@ -280,9 +338,9 @@ const TABLES: &str = "CREATE TABLE record (key TEXT PRIMARY KEY, expires INTEGER
 const FIND: &str = "SELECT key, expires, version, batch, value FROM record WHERE key IN";
 const READ: &str = "SELECT key, expires, version, batch, value FROM record
     WHERE key >= ? AND key < ? ORDER BY key LIMIT ?";
-const PUT: &str = "INSERT OR REPLACE INTO record (key, expires, version, batch, value)
-    VALUES (?, ?, ?, ?, ?)";
-/// An id is the millisecond in which the entries were put there, or the first free one after it.
+const PUT: &str = "INSERT OR REPLACE INTO record (key, expires, version, batch, value) VALUES";
+/// Records of one statement: it takes a hundred values.
+const PUT_ROWS: usize = 20;
 const ENTER: &str = "INSERT INTO outbox (id, part, entries) VALUES
-    (MAX(?, (SELECT COALESCE(MAX(id), 0) + 1 FROM outbox)), ?, ?)";
+    (MAX(?, (SELECT COALESCE(MAX(id), 0) + 1 FROM outbox)), ?, ?) RETURNING id";
 const WAITING: &str = "SELECT id, part, entries FROM outbox ORDER BY id LIMIT 1";

@@ -26,9 +26,16 @@ impl Sql {
     }
 
     /// Runs one statement, and gives its rows.
-    pub(crate) fn run(&self, statement: &str, values: &Array) -> Result<Vec<Array>, JsValue> {
+    pub(crate) fn rows(&self, statement: &str, values: &Array) -> Result<Vec<Array>, JsValue> {
         let cursor = self.sql.exec(statement, values.clone())?;
-        cursor.raw().into_iter().map(|row| row.map(JsCast::unchecked_into)).collect()
+        // In one call, and not one for each row.
+        let rows = Array::from(&cursor.raw());
+        Ok(rows.iter().map(JsCast::unchecked_into).collect())
+    }
+
+    /// Runs statements that have no rows.
+    pub(crate) fn run(&self, statement: &str, values: &Array) -> Result<(), JsValue> {
+        self.sql.exec(statement, values.clone()).map(drop)
     }
 
     /// Runs `body` in one transaction. It is rolled back where `body` fails.

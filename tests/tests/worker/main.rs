@@ -184,19 +184,8 @@ fn entries_wait_until_the_index_takes_them() {
     std::fs::write(&faults, r#"{"enter":"refuse"}"#).unwrap();
     let objects = Objects::start(&state);
     let place = session("one", "waiting");
-    let entry = Entry {
-        index: "user",
-        name: "alice".into(),
-        at: NOW,
-        key: "a".into(),
-        expires: NOW.plus(10),
-    };
-    let written = batch("b1", vec![], vec![Write::Put(record("a", "1"))]);
-    let written = Batch { index: vec![entry], ..written };
-    assert_eq!(block_on(objects.commit(&place, written)), Ok(Commit::Done));
-    let listing =
-        Listing { index: "user".into(), name: "alice".into(), from: NOW, after: None, limit: 10 };
-    let listed = || block_on(objects.list("one", &listing)).unwrap().entries.len();
+    assert_eq!(block_on(objects.commit(&place, entered("a"))), Ok(Commit::Done));
+    let listed = || alices(&objects);
     assert_eq!(listed(), 0);
     std::fs::write(&faults, r#"{"enter":"lost"}"#).unwrap();
     assert!(within(20, || listed() == 1), "what was lost was taken all the same");
@@ -204,6 +193,49 @@ fn entries_wait_until_the_index_takes_them() {
     // Taken once more, and kept once.
     std::thread::sleep(std::time::Duration::from_secs(16));
     assert_eq!(listed(), 1);
+}
+
+/// Who commits while entries are being delivered leaves its own to the one who is at it: none waits for
+/// the alarm, which is not set for the next seven seconds.
+#[test]
+fn entries_of_commits_that_come_together_are_all_delivered_at_once() {
+    let state = tempfile::tempdir().unwrap();
+    let objects = Objects::start(&state);
+    let place = session("one", "together");
+    std::thread::scope(|scope| {
+        for number in 0..32 {
+            let (objects, place) = (&objects, &place);
+            scope.spawn(move || {
+                let written = entered(&number.to_string());
+                assert_eq!(block_on(objects.commit(place, written)), Ok(Commit::Done));
+            });
+        }
+    });
+    assert!(within(5, || alices(&objects) == 32));
+    // An object that has slept knows nothing of what it delivered.
+    drop(objects);
+    let objects = Objects::start(&state);
+    assert_eq!(block_on(objects.commit(&place, entered("again"))), Ok(Commit::Done));
+    assert!(within(5, || alices(&objects) == 33));
+}
+
+/// A batch that writes the record `key` and enters it in the index of the user `alice`.
+fn entered(key: &str) -> Batch {
+    let entry = Entry {
+        index: "user",
+        name: "alice".into(),
+        at: NOW,
+        key: key.to_owned(),
+        expires: NOW.plus(10),
+    };
+    Batch { index: vec![entry], ..batch(key, vec![], vec![Write::Put(record(key, "1"))]) }
+}
+
+/// How many entries the index has of her.
+fn alices(objects: &Objects) -> usize {
+    let (index, name) = ("user".into(), "alice".into());
+    let listing = Listing { index, name, from: NOW, after: None, limit: 100 };
+    block_on(objects.list("one", &listing)).unwrap().entries.len()
 }
 
 /// An index that is down is asked less and less often, and not by all at the same moment.
