@@ -1,10 +1,13 @@
 //! How a target's figures grow with policies, applications and sessions.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use serde::Serialize;
+use serde_json::Value;
 use writ_process::moment::instant;
 
 use crate::load::{Requests, Until};
@@ -127,14 +130,19 @@ fn sessions(
 ) -> Result<Grown, String> {
     let began = instant();
     let wanted = count.saturating_sub(*there);
-    let made = if kind.name == "native" {
+    let copied = match kind.name {
+        "native" => Some(("data/writ.db", multiply as fn(&Path, usize) -> Result<(), String>)),
+        "lambda" => Some(("items.json", multiply_items as _)),
+        _ => None,
+    };
+    let made = if let Some((file, multiply)) = copied {
         let Served::Writ(running) = &*served else { return Err("it has no store".to_owned()) };
-        let path = running.path("data/writ.db");
+        let path = running.path(file);
         requests.once(&served.authority())?;
         served.stop();
-        multiply(&path, wanted).map_err(|error| error.to_string())?;
+        multiply(&path, wanted)?;
         *there += wanted;
-        "rows of a real exchange, copied in the store's file under other ids"
+        "what a real exchange left in the store, copied under other ids while it was stopped"
     } else {
         let until = Until { time: patience, answers: wanted };
         let heard = requests.send(&served.authority(), kind.clients, until);
@@ -176,7 +184,11 @@ fn grown(
 
 /// Copies the rows of one session so many times, each copy under an id of its own: a million
 /// exchanges would take an hour and leave the same rows.
-fn multiply(path: &Path, copies: usize) -> rusqlite::Result<()> {
+fn multiply(path: &Path, copies: usize) -> Result<(), String> {
+    multiply_rows(path, copies).map_err(|error| error.to_string())
+}
+
+fn multiply_rows(path: &Path, copies: usize) -> rusqlite::Result<()> {
     let connection = Connection::open(path)?;
     // Nothing else has the file open, and a copy that breaks off is thrown away.
     connection.execute_batch(
@@ -198,4 +210,27 @@ fn multiply(path: &Path, copies: usize) -> rusqlite::Result<()> {
          COMMIT;
          PRAGMA wal_checkpoint(TRUNCATE);"
     ))
+}
+
+/// The same for the items that the stand-in for DynamoDB keeps while it is stopped (tests/lambda/aws.py): it
+/// makes a few hundred sessions a minute. A session's id is in the keys of each of its items.
+fn multiply_items(path: &Path, copies: usize) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let items: Vec<Value> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let opened = items.iter().rev().find(|item| item.get("opened").is_some());
+    let partition = opened.and_then(|item| item.pointer("/pk/S")?.as_str());
+    let id = partition.and_then(|partition| partition.rsplit(' ').next());
+    let id = id.ok_or("no session is among the items")?;
+    let of_session = items.iter().map(Value::to_string).filter(|item| item.contains(id));
+    let session = of_session.collect::<Vec<_>>().join(",\n");
+    let whole = text.trim_end().strip_suffix(']').ok_or("the items are no list")?;
+    let mut file = BufWriter::new(File::create(path).map_err(|error| error.to_string())?);
+    let mut write = |text: &str| file.write_all(text.as_bytes()).map_err(|error| error.to_string());
+    write(whole)?;
+    for number in 0..copies {
+        write(",\n")?;
+        write(&session.replace(id, &format!("copy-{number:017}")))?;
+    }
+    write("]")?;
+    file.flush().map_err(|error| error.to_string())
 }

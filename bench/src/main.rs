@@ -101,8 +101,8 @@ fn row(kind: &Kind, effort: Effort, options: &Options) -> Row {
     Row { name: kind.name, is: kind.is, figures, growth, bytes: sizes::of(kind.name) }
 }
 
-/// The counts that the figures are taken at: a million sessions where the store's file is ours to
-/// write, ten thousand elsewhere. No more applications fit a bundle than the last of these.
+/// The counts that the figures are taken at: a million sessions natively, ten thousand elsewhere. No more
+/// applications fit a bundle than the last of these.
 fn counts(kind: &Kind, quick: bool) -> Counts {
     let native = kind.name == "native";
     let (policies, applications, sessions) = match (quick, native) {

@@ -75,7 +75,7 @@ pub(crate) const KINDS: [Kind; 6] = [
     Kind {
         name: "lambda",
         script: Some("lambda"),
-        options: &[("WRIT_PROFILE", "release")],
+        options: &[("WRIT_PROFILE", "release"), ("WRIT_SNAPSHOTS", "none")],
         served: Some("writ-lambda"),
         // As many as environments: each answers one request at a time.
         clients: 4,

@@ -4,6 +4,7 @@ moto's table. See tests/README.md for what a target's script is told and says.
     WRIT_BOOTSTRAP     the function's program
     WRIT_ENVIRONMENTS  how many environments each instance has, as many as requests it answers at once
     WRIT_WRAPPING_BY   `secret` (if absent) or `kms`: where the wrapping key is
+    WRIT_SNAPSHOTS     `none`: aws.py says what for
 
 A line `restart` on stdin starts the function's environments anew on the same store.
 """
