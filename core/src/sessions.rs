@@ -177,7 +177,7 @@ async fn list<H: Host>(
             continue;
         }
         seen.push(&entry.session);
-        let standing = tree::standing(host, name, &entry.session).await?;
+        let standing = tree::standing(host, name, &entry.session, now).await?;
         if let Some(session) = line(host, name, caller, entry, &standing, now).await? {
             sessions.push(session);
         }
@@ -274,7 +274,7 @@ async fn show<H: Host>(
     });
     let after = after.transpose()?;
     let later = after.is_some();
-    let standing = tree::standing(host, name, id).await?;
+    let standing = tree::standing(host, name, id, now).await?;
     let mut page = tree::page(host, name, id, after, now).await?;
     let known = standing.opened.is_some() || !page.hops.is_empty() || later;
     if !known {
