@@ -71,7 +71,7 @@ pub async fn standing<H: Host>(
     Ok(Standing { opened, ends, idles, ended })
 }
 
-/// The record of one hop, as the event that it is.
+/// The record of one hop, as the event that it is, if it has not expired at `now`.
 ///
 /// # Errors
 ///
@@ -81,9 +81,10 @@ pub async fn hop<H: Host>(
     zone: &str,
     session: &str,
     key: &str,
+    now: Timestamp,
 ) -> Result<Option<Value>, Unavailable> {
     let found = one(host, &partition(zone, session), key).await?;
-    found.map(|record| parse(&record)).transpose()
+    found.filter(|record| record.expires > now).map(|record| parse(&record)).transpose()
 }
 
 /// One page of a session's records.
