@@ -146,44 +146,44 @@ fn x11_a_live_token_is_active_at_an_instance_that_is_behind() {
         files.owner = Some("planner".to_owned());
     };
     let plain = |world: &World| activate(world, |_| ());
-    let cases: [(&str, fn(&mut Bundle), fn(&World)); 3] = [
-        ("its rule is new", without_rule, plain),
-        ("the owner of its resource is new", other_owner, plain),
-        ("its key is new", |_| (), rotated),
-    ];
-    for (what, before, change) in cases {
-        let world = World::new("plain");
-        activate(&world, before);
-        let behind = [world.sibling(), world.sibling()];
-        for instance in &behind {
-            assert_eq!(instance.send(get("/readyz"), BEGINNING).status, 200);
-            instance.host.faults.clear();
-        }
-        change(&world);
-        let ahead = world.sibling();
-        let (token, root) = (of_a_person(&ahead, FILES), of_a_person(&ahead, ITSELF));
-        let seq = claims(&token)["seq"].as_u64();
-        let reads = |instance: &World| {
-            let made = instance.host.faults.made(Call::Read);
-            instance.host.faults.clear();
-            made
-        };
-        let [asked, shown] = &behind;
-        assert!(asked.is_active(FILES_API, &token, BEGINNING), "{what}");
-        let event = asked.take_events().pop().unwrap();
-        assert_eq!((event.seq, event.reason), (seq, None), "{what}");
-        assert!(reads(asked) > 0, "{what}");
-        // Whoever knows less than a token was decided under decides nothing that rests on it.
-        let child = issued(&shown.send(exchange(&root, FILES), BEGINNING)).unwrap();
-        assert_eq!(claims(&child)["seq"].as_u64(), seq, "{what}");
-        let event = shown.take_events().pop().unwrap();
-        assert_eq!((event.seq, event.outcome), (seq, Outcome::Allow), "{what}");
-        assert!(reads(shown) > 0, "{what}");
-        // From then on it knows.
-        assert!(asked.is_active(FILES_API, &token, BEGINNING), "{what}");
-        assert!(shown.send(exchange(&root, FILES), BEGINNING).status == 200, "{what}");
-        assert_eq!((reads(asked), reads(shown)), (0, 0), "{what}");
+    catches_up("its rule is new", without_rule, plain);
+    catches_up("the owner of its resource is new", other_owner, plain);
+    catches_up("its key is new", |_| (), rotated);
+}
+
+/// Has instances read the zone after one change, and asks them about what was issued after another.
+fn catches_up(what: &str, before: fn(&mut Bundle), change: fn(&World)) {
+    let world = World::new("plain");
+    activate(&world, before);
+    let behind = [world.sibling(), world.sibling()];
+    for instance in &behind {
+        assert_eq!(instance.send(get("/readyz"), BEGINNING).status, 200);
+        instance.host.faults.clear();
     }
+    change(&world);
+    let ahead = world.sibling();
+    let (token, root) = (of_a_person(&ahead, FILES), of_a_person(&ahead, ITSELF));
+    let seq = claims(&token)["seq"].as_u64();
+    let reads = |instance: &World| {
+        let made = instance.host.faults.made(Call::Read);
+        instance.host.faults.clear();
+        made
+    };
+    let [asked, shown] = &behind;
+    assert!(asked.is_active(FILES_API, &token, BEGINNING), "{what}");
+    let event = asked.take_events().pop().unwrap();
+    assert_eq!((event.seq, event.reason), (seq, None), "{what}");
+    assert!(reads(asked) > 0, "{what}");
+    // Whoever knows less than a token was decided under decides nothing that rests on it.
+    let child = issued(&shown.send(exchange(&root, FILES), BEGINNING)).unwrap();
+    assert_eq!(claims(&child)["seq"].as_u64(), seq, "{what}");
+    let event = shown.take_events().pop().unwrap();
+    assert_eq!((event.seq, event.outcome), (seq, Outcome::Allow), "{what}");
+    assert!(reads(shown) > 0, "{what}");
+    // From then on it knows.
+    assert!(asked.is_active(FILES_API, &token, BEGINNING), "{what}");
+    assert_eq!(shown.send(exchange(&root, FILES), BEGINNING).status, 200, "{what}");
+    assert_eq!((reads(asked), reads(shown)), (0, 0), "{what}");
 }
 
 /// Nobody but the zone's own key has the store asked at each request. Keys can be named by anybody, so one
