@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::deployment::Deployment;
+use crate::event::Event;
 use crate::host::{Host, Kind, Partition, Range, Unavailable};
 use crate::jwk::{Algorithm, PublicKey};
 use crate::limits;
 use crate::moment::Timestamp;
 use crate::policy::{self, Policies};
+use crate::refusal::{Failure, Reason};
 
 /// All that is read of a zone besides its bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -276,6 +278,36 @@ pub async fn reread<H: Host>(
     let kept = host.memory().zone(&deployment.zone);
     let zone = read(host, deployment, kept.as_ref(), now).await?;
     Ok(host.memory().keep_zone(zone))
+}
+
+/// The zone as the store has it now, where a token of ours may have been refused only because this
+/// instance has not heard yet of a change: whoever refused it looks once more, under this one. Nothing
+/// may have been written before.
+///
+/// # Errors
+///
+/// As [`reread`].
+pub async fn newer<H: Host>(
+    host: &H,
+    deployment: &Deployment,
+    failure: &Failure,
+    event: &mut Event,
+    now: Timestamp,
+) -> Result<Option<Arc<Active>>, Unavailable> {
+    let Failure::Refused(refusal) = failure else { return Ok(None) };
+    let behind = match refusal.reason {
+        // The zone signed it, so it was asked for no oftener than the zone is changed.
+        Reason::ZoneOlder => true,
+        Reason::OwnKeyUnknown => host.memory().may_seek(&deployment.zone, now),
+        _ => false,
+    };
+    if !behind {
+        return Ok(None);
+    }
+    let zone = reread(host, deployment, now).await?;
+    event.bundle = Some(zone.name.clone());
+    event.seq = Some(zone.snapshot.seq);
+    Ok(Some(zone))
 }
 
 async fn read<H: Host>(

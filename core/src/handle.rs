@@ -242,7 +242,7 @@ async fn route<H: Host>(
         }
         Endpoint::Introspect => {
             let form = read_form(request)?;
-            let told = introspect(host, &zone, request, &form, moment, event).await?;
+            let told = introspect(host, deployment, &zone, request, &form, moment, event).await?;
             Ok(match told {
                 Told::Plain(told) => document(200, &told, "no-store"),
                 Told::Signed(jwt) => Response {
@@ -256,7 +256,7 @@ async fn route<H: Host>(
             })
         }
         Endpoint::Token => {
-            let issued = token(host, &zone, moment, request, event).await?;
+            let issued = token(host, deployment, &zone, moment, request, event).await?;
             Ok(success(&issued))
         }
     }
@@ -267,6 +267,7 @@ const CACHED: &str = "public, max-age=300";
 
 async fn token<H: Host>(
     host: &H,
+    deployment: &Deployment,
     zone: &Active,
     moment: &Moment,
     request: &Request,
@@ -276,7 +277,15 @@ async fn token<H: Host>(
     let ask = Ask::parse(request, &form)?;
     event.grant_type = Some(ask.grant.name());
     event.resource = ask.target.as_deref().map(crate::form::printable);
-    exchange::exchange(host, zone, &ask, moment, event).await
+    let stopped = match exchange::exchange(host, zone, &ask, moment, event).await {
+        Ok(issued) => return Ok(issued),
+        Err(stopped) => stopped,
+    };
+    // What is refused for this reason was refused before anything was spent or written.
+    match active::newer(host, deployment, &stopped.failure, event, moment.now).await? {
+        Some(newer) => exchange::exchange(host, &newer, &ask, moment, event).await,
+        None => Err(stopped),
+    }
 }
 
 /// The form that a request posts.

@@ -9,9 +9,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::active::Active;
+use crate::active::{self, Active};
 use crate::ask;
 use crate::client;
+use crate::deployment::Deployment;
 use crate::event::Event;
 use crate::form::Form;
 use crate::host::{Host, Unavailable};
@@ -42,6 +43,7 @@ pub enum Told {
 /// The client does not prove itself, or the store does not say.
 pub async fn introspect<H: Host>(
     host: &H,
+    deployment: &Deployment,
     zone: &Active,
     request: &Request,
     form: &Form,
@@ -51,12 +53,21 @@ pub async fn introspect<H: Host>(
     let token = Secret::new(form.required("token")?);
     let caller =
         ask::authenticated_once(host, zone, request, form, "introspection", moment, event).await?;
-    let found = look(host, zone, &caller, &token, moment).await;
+    // A live token is not called dead because this instance has not heard of what it rests on.
+    let mut found = look(host, zone, &caller, &token, moment).await;
+    let newer = match &found {
+        Err(failure) => active::newer(host, deployment, failure, event, moment.now).await?,
+        Ok(_) => None,
+    };
+    let zone = newer.as_deref().unwrap_or(zone);
+    if newer.is_some() {
+        found = look(host, zone, &caller, &token, moment).await;
+    }
     let document = match found {
         Ok(own) => {
             event.session = Some(own.sid.clone());
             event.subject = Some(own.sub.clone());
-            active(&own)?
+            document(&own)?
         }
         Err(Failure::Refused(refusal)) => {
             event.reason = Some(refusal.reason.code());
@@ -93,7 +104,7 @@ async fn look<H: Host>(
 }
 
 /// RFC 7662 §2.2: the token's claims, without those that are for us alone.
-fn active(own: &OwnToken) -> Result<Value, Unavailable> {
+fn document(own: &OwnToken) -> Result<Value, Unavailable> {
     let claims = serde_json::to_value(own).map_err(|error| Unavailable(error.to_string()))?;
     let Value::Object(mut claims) = claims else {
         return Err(Unavailable("a token's claims are no object".to_owned()));

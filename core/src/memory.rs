@@ -19,6 +19,8 @@ pub struct Memory {
     zones: Mutex<HashMap<String, Arc<Active>>>,
     /// When each began.
     flights: Mutex<HashMap<String, Timestamp>>,
+    /// When each zone was last read again for a key that was not known.
+    sought: Mutex<HashMap<String, Timestamp>>,
     pub(crate) keys: KeySets,
     pub(crate) statuses: status::Kept,
     /// What a resource server remembers; a zone has no use for it.
@@ -41,6 +43,18 @@ impl Memory {
         }
         flights.insert(name.to_owned(), now);
         Some(Flight { memory: self, name: name.to_owned(), began: now })
+    }
+
+    /// Whether a zone may be read again for a key that is not known. Anybody can name one, so it is for
+    /// one of them in the time that a snapshot is used for.
+    pub(crate) fn may_seek(&self, zone: &str, now: Timestamp) -> bool {
+        let mut sought = lock(&self.sought);
+        let recent = |at: &Timestamp| (0..limits::SNAPSHOT_FRESH_SECS).contains(&now.since(*at));
+        if sought.get(zone).is_some_and(recent) {
+            return false;
+        }
+        sought.insert(zone.to_owned(), now);
+        true
     }
 
     /// Keeps a zone as it was just read, and answers with what is kept then. A read that took its

@@ -270,6 +270,11 @@ async fn live<H: Host>(
     if now >= own.exp {
         return Err(expired(slot, &own, now).into());
     }
+    // What it rests on may not be in this bundle yet: whoever knows less than its issuer does not judge it.
+    if own.seq > zone.snapshot.seq {
+        let detail = format!("decided at {}, known is {}", own.seq, zone.snapshot.seq);
+        return Err(refuse(slot, Reason::ZoneOlder, &detail).into());
+    }
     if let Some(dead) = dead(zone, &own) {
         return Err(refuse(slot, Reason::CutOff, &dead).into());
     }
@@ -303,7 +308,7 @@ async fn signed<H: Host>(
     let kid = token.kid.clone().unwrap_or_default();
     let key = zone.snapshot.keys.get(&kid).filter(|key| key.verifies(now));
     let Some(key) = key else {
-        return Err(refuse(Reason::KeyUnknown, &crate::form::printable(&kid)).into());
+        return Err(refuse(Reason::OwnKeyUnknown, &crate::form::printable(&kid)).into());
     };
     if key.algorithm != token.algorithm {
         return Err(refuse(Reason::AlgorithmRefused, token.algorithm.name()).into());

@@ -155,6 +155,10 @@ reasons! {
     IssuerUnknown = "issuer_unknown",
     /// The issuer's key set has no such key.
     KeyUnknown = "key_unknown",
+    /// The zone has no such key, as far as this instance knows.
+    OwnKeyUnknown = "own_key_unknown",
+    /// A token of ours was decided under a later state of the zone than this instance knows.
+    ZoneOlder = "zone_older",
     /// The signature does not verify.
     SignatureWrong = "signature_wrong",
     /// The audience is not us alone.
@@ -354,6 +358,8 @@ impl Refusal {
             | R::TypeWrong
             | R::IssuerUnknown
             | R::KeyUnknown
+            | R::OwnKeyUnknown
+            | R::ZoneOlder
             | R::SignatureWrong
             | R::AudienceWrong
             | R::TimeMalformed

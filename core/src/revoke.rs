@@ -5,6 +5,8 @@
 //! is answered like one that was just revoked: there is nothing to find out here. What is no good only
 //! for now, because a rule, a party or a snapshot changed, is revoked all the same.
 
+use std::sync::Arc;
+
 use crate::active::{self, Active};
 use crate::ask;
 use crate::deployment::Deployment;
@@ -36,8 +38,8 @@ pub async fn revoke<H: Host>(
     let token = Secret::new(form.required("token")?);
     let client =
         ask::authenticated_once(host, zone, request, form, "revocation", moment, event).await?;
-    let own = match find(host, deployment, zone, &token, moment).await {
-        Ok(own) => own,
+    let (newer, own) = match find(host, deployment, zone, &token, moment).await {
+        Ok(found) => found,
         // §2.2: an invalid token does not cause an error; the record says what was wrong with it.
         Err(Failure::Refused(refusal)) => {
             event.reason = Some(refusal.reason.code());
@@ -46,6 +48,7 @@ pub async fn revoke<H: Host>(
         }
         Err(unavailable) => return Err(unavailable),
     };
+    let zone = newer.as_deref().unwrap_or(zone);
     event.session = Some(own.sid.clone());
     event.subject = Some(own.sub.clone());
     if own.client_id != client.application {
@@ -57,19 +60,26 @@ pub async fn revoke<H: Host>(
     Ok(())
 }
 
-/// The token's claims. Where this instance does not know its key, another one may: the store says.
+/// The token's claims, and the zone that they were found under where it is newer: what this instance does
+/// not know yet another one may, so the store says. A client that proved itself has it asked each time, which
+/// is no more than its revocation would have cost.
 async fn find<H: Host>(
     host: &H,
     deployment: &Deployment,
     zone: &Active,
     token: &Secret,
     moment: &Moment,
-) -> Result<OwnToken, Failure> {
-    match own::revocable(host, zone, token, moment.now).await {
-        Err(Failure::Refused(refusal)) if refusal.reason == Reason::KeyUnknown => {
-            let newer = active::reread(host, deployment, moment.now).await?;
-            own::revocable(host, &newer, token, moment.now).await
-        }
-        answered => answered,
+) -> Result<(Option<Arc<Active>>, OwnToken), Failure> {
+    let found = own::revocable(host, zone, token, moment.now).await;
+    let behind = match &found {
+        Ok(own) => own.seq > zone.snapshot.seq,
+        Err(Failure::Refused(refusal)) => refusal.reason == Reason::OwnKeyUnknown,
+        Err(Failure::Unavailable(_)) => false,
+    };
+    if !behind {
+        return Ok((None, found?));
     }
+    let newer = active::reread(host, deployment, moment.now).await?;
+    let own = own::revocable(host, &newer, token, moment.now).await?;
+    Ok((Some(newer), own))
 }

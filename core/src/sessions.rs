@@ -115,7 +115,7 @@ pub async fn answer<H: Host>(
     };
     let known: &[&str] = match place {
         Place::All => &["user", "application", "resource", "since", "limit", "after"],
-        Place::One(_) if request.method != "DELETE" => &["after"],
+        Place::One(_) if request.method != "DELETE" => &["after", "hop"],
         Place::One(_) | Place::Complete(_) => &[],
     };
     let credentials: &[&str] = if posted { &CREDENTIALS } else { &[] };
@@ -177,7 +177,7 @@ async fn list<H: Host>(
             continue;
         }
         seen.push(&entry.session);
-        let standing = tree::standing(host, name, &entry.session).await?;
+        let standing = tree::standing(host, name, &entry.session, now).await?;
         if let Some(session) = line(host, name, caller, entry, &standing, now).await? {
             sessions.push(session);
         }
@@ -237,7 +237,7 @@ async fn line<H: Host>(
         (None, None)
     } else {
         // Its opening is swept when it is over; its hops tell who was there.
-        let hop = tree::hop(host, zone, &entry.session, &entry.key).await?;
+        let hop = tree::hop(host, zone, &entry.session, &entry.key, now).await?;
         let Some(hop) = hop else { return Ok(None) };
         let chain = hop.get("chain").and_then(Value::as_array);
         let first = chain.and_then(|chain| chain.last()).cloned();
@@ -268,13 +268,9 @@ async fn show<H: Host>(
     event: &mut Event,
 ) -> Result<Value, Failure> {
     let name = &zone.bundle.zone;
-    let after = form.text("after").map(|text| {
-        let key = from_base64url(text).and_then(|bytes| String::from_utf8(bytes).ok());
-        key.ok_or_else(|| bad("`after` is no `next` of a page"))
-    });
-    let after = after.transpose()?;
+    let Position { after, mut hop } = Position::parse(form)?;
     let later = after.is_some();
-    let standing = tree::standing(host, name, id).await?;
+    let standing = tree::standing(host, name, id, now).await?;
     let mut page = tree::page(host, name, id, after, now).await?;
     let known = standing.opened.is_some() || !page.hops.is_empty() || later;
     if !known {
@@ -288,13 +284,7 @@ async fn show<H: Host>(
             page.hops.retain(|hop| tree::concerns(hop, application));
             page.denied.retain(|denied| denied.get("client") == Some(&json!(application)));
             page.denials = 0;
-            let hops = &page.hops;
-            page.revoked
-                .retain(|(id, _)| hops.iter().any(|hop| hop.get("hop") == Some(&json!(id))));
-            if page.hops.is_empty() {
-                let what = format!("`{application}` neither opened it nor is on its chain");
-                return Err(Refusal::request(Reason::SessionForeign, what).into());
-            }
+            hop = own_hop(host, name, id, application, &page, hop, now).await?;
         }
     }
     event.session = Some(id.to_owned());
@@ -311,8 +301,64 @@ async fn show<H: Host>(
         "denied": every(&page.denied, denial),
         "denials": page.denials,
         "revoked": revoked.collect::<Vec<_>>(),
-        "next": page.next.map(|next| base64url(next.as_bytes())),
+        "next": page.next.map(|after| Position { after: Some(after), hop }.next()),
     }))
+}
+
+/// Where in a session's records a page begins, and a hop that the caller says is its own: a page may hold
+/// none of them.
+struct Position {
+    after: Option<String>,
+    hop: Option<String>,
+}
+
+impl Position {
+    /// What a request names. Its `after` has the hop of the page before.
+    fn parse(form: &Form) -> Result<Self, Refusal> {
+        let text = form.text("after").map(|text| {
+            let text = from_base64url(text).and_then(|bytes| String::from_utf8(bytes).ok());
+            text.ok_or_else(|| bad("`after` is no `next` of a page"))
+        });
+        let text = text.transpose()?;
+        let mut names = text.iter().flat_map(|text| text.splitn(2, ' ')).map(str::to_owned);
+        let (after, kept) = (names.next(), names.next());
+        let hop = form.text("hop").map(str::to_owned).or(kept);
+        if hop.as_deref().is_some_and(|hop| !ask::is_name(hop)) {
+            return Err(bad("`hop` is no token's `jti`"));
+        }
+        Ok(Self { after, hop })
+    }
+
+    /// The `next` of a page, from which [`Position::parse`] reads this.
+    fn next(&self) -> String {
+        let names = [self.after.as_deref(), self.hop.as_deref()];
+        base64url(names.into_iter().flatten().collect::<Vec<_>>().join(" ").as_bytes())
+    }
+}
+
+/// A hop that `application` took part in, which is why it may see the session: one of the page, or else the
+/// one that it names. Its word counts for nothing; what is recorded of that hop does.
+async fn own_hop<H: Host>(
+    host: &H,
+    zone: &str,
+    session: &str,
+    application: &str,
+    page: &tree::Page,
+    named: Option<String>,
+    now: Timestamp,
+) -> Result<Option<String>, Failure> {
+    let found = page.hops.first().and_then(|hop| hop.get("hop")).and_then(Value::as_str);
+    if let Some(found) = found {
+        return Ok(Some(found.to_owned()));
+    }
+    if let Some(named) = named {
+        let hop = tree::hop(host, zone, session, &format!("{HOP}{named}"), now).await?;
+        if hop.is_some_and(|hop| tree::concerns(&hop, application)) {
+            return Ok(Some(named));
+        }
+    }
+    let what = format!("`{application}` neither opened it nor is on its chain");
+    Err(Refusal::request(Reason::SessionForeign, what).into())
 }
 
 /// What is shown of a hop; [`Event`] says what each is.

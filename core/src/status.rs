@@ -69,6 +69,12 @@ pub const fn hour(at: Timestamp) -> i64 {
     at.0.div_euclid(HOUR_SECS)
 }
 
+/// The first instant after an hour.
+#[must_use]
+pub const fn hour_end(hour: i64) -> Timestamp {
+    Timestamp(hour.saturating_add(1).saturating_mul(HOUR_SECS))
+}
+
 /// The index of a session in the list of `hour`: the first bits of a hash. Whoever has the token has the
 /// index, and it says nothing of another session.
 #[must_use]
@@ -89,7 +95,7 @@ pub fn uri(bundle: &Bundle, hour: i64) -> String {
 #[must_use]
 pub fn entry(hour: i64, key: &str, now: Timestamp) -> Entry {
     // A list is served until an hour after its own.
-    let expires = Timestamp(hour.saturating_add(2).saturating_mul(HOUR_SECS));
+    let expires = hour_end(hour.saturating_add(1));
     Entry { index: INDEX, name: hour.to_string(), at: now, key: key.to_owned(), expires }
 }
 

@@ -23,7 +23,8 @@ pub const FRESH_SECS: i64 = 2;
 /// A hop that would be recorded up to so much later is not added: it is less than that until the session
 /// was idle for too long.
 const LATE_SECS: i64 = 4;
-/// An end is remembered for as long as any session could last, and so much longer.
+/// An end is remembered for as long as any session could last, to the end of the hour in which its own one
+/// would have ended at least, and so much longer.
 const MARGIN_SECS: i64 = 90;
 /// The longest path.
 const PATH: usize = 8;

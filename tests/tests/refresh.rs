@@ -185,7 +185,7 @@ fn x16_a_refresh_token_dies_with_everything_that_it_rests_on() {
             "what signed it is no key any more",
             Box::new(|_, _| Step::rotation(Rotation::Emergency)),
             "invalid_grant",
-            "key_unknown",
+            "own_key_unknown",
         ),
     ];
     for (what, end, error, reason) in ends {

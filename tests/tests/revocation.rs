@@ -175,6 +175,23 @@ fn x11_a_token_is_revoked_by_an_instance_that_does_not_know_its_key_yet() {
     assert_eq!(revoke(&late, &own(&token), now + 1).status, 503);
 }
 
+/// Nor does one that knows of shorter sessions only, from a bundle before: its fact lasts as long as the token.
+#[test]
+fn x11_a_token_that_an_instance_revokes_which_is_behind_stays_revoked() {
+    let world = World::new("plain");
+    let behind = world.sibling();
+    assert_eq!(behind.send(get("/readyz"), BEGINNING).status, 200);
+    let mut longer = Zone::load("plain", &Places::in_process()).compile().unwrap();
+    longer.session_secs = 43_200;
+    block_on(publish::activate(&*world.host, &longer, &moment(BEGINNING))).unwrap();
+    let token = session(&world, BEGINNING + 2);
+    assert_eq!(revoke(&behind, &own(&token), BEGINNING + 1).status, 200);
+    for now in [BEGINNING + 3, BEGINNING + 4_000, BEGINNING + 43_201] {
+        assert_eq!(exchange(&world, &token, FILES, now).0, 400, "{now}");
+        assert_eq!(world.take_events().pop().unwrap().reason, Some("hop_revoked"), "{now}");
+    }
+}
+
 /// A clock that is ahead must not keep a token from being revoked that others still take.
 #[test]
 fn x11_a_token_is_revoked_a_little_after_its_end_and_not_for_ever() {

@@ -136,7 +136,7 @@ fn s09_after_an_emergency_nothing_that_an_old_key_signed_counts() {
     let now = BEGINNING + 5;
     assert_eq!(exchange(&world, &before, now), 400);
     let event = world.take_events().pop().unwrap();
-    assert_eq!(event.reason, Some("key_unknown"));
+    assert_eq!(event.reason, Some("own_key_unknown"));
     let after = token(&world, now);
     assert_eq!(kid(&after), rotated.kid);
     assert_eq!(exchange(&world, &after, now), 200);

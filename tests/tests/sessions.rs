@@ -12,7 +12,9 @@ use writ_core::moment::Timestamp;
 use writ_core::{publish, session};
 use writ_tests::forms::token_request;
 use writ_tests::spoil::Spoil;
+use writ_tests::status::end;
 use writ_tests::world::{BEGINNING, World, block_on, moment};
+use writ_tests::zones::{Places, Zone};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const FILES: &str = "https://files.example/api";
@@ -177,6 +179,49 @@ fn x11_an_ended_session_and_a_revoked_hop_have_no_further_hops() {
         let event = world.take_events().pop().unwrap();
         let reason = if fact == "ended" { "session_ended" } else { "hop_revoked" };
         assert_eq!(event.reason, Some(reason));
+    }
+}
+
+/// A proof that may be shown again opens longer sessions under a later bundle, and none that was ended.
+#[test]
+fn x16_no_bundle_brings_an_ended_session_back() {
+    let life = 2 * 86_400;
+    let mut zone = Zone::load("plain", &Places::in_process());
+    zone.document =
+        zone.document.replacen("lifetime_secs = 600", &format!("lifetime_secs = {life}"), 1);
+    let document = zone.document.replacen("session_secs = 3600", "session_secs = 43200", 1);
+    let longer = Zone { document, ..zone.clone() }.compile().unwrap();
+    let world = World::with(zone, Places::in_process());
+    let expires = BEGINNING + life;
+    let claims_of_proof = json!({ "sub": "cron", "exp": expires });
+    let proof = world.sign(json!({ "from": "ci", "claims": claims_of_proof }), BEGINNING);
+    let show = |task_id: &str, now| {
+        let fields = [
+            ("grant_type", EXCHANGE),
+            ("subject_token", &*proof),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+            ("resource", FILES),
+            ("task_id", task_id),
+        ];
+        ask(&world, &fields, now)
+    };
+    let (_, first) = show("t-1", BEGINNING);
+    let sid = claims(&first)["sid"].as_str().unwrap().to_owned();
+    end(&world, first["access_token"].as_str().unwrap(), BEGINNING + 10);
+    let over = BEGINNING + 3_800;
+    assert_eq!(show("t-1", over).0, 400, "what the proof opens is over by itself");
+    block_on(publish::activate(&*world.host, &longer, &moment(over))).unwrap();
+    world.take_events();
+    for now in [over + 5, BEGINNING + 43_199] {
+        assert_eq!(show("t-1", now).0, 400);
+        let event = world.take_events().pop().unwrap();
+        assert_eq!((event.reason, event.session.as_ref()), (Some("session_ended"), Some(&sid)));
+        let (status, other) = show("t-2", now);
+        assert_eq!(status, 200, "its twin, that nobody ended: {other}");
+        world.take_events();
+    }
+    for now in [BEGINNING + 43_200, expires - 1, expires, expires + 30] {
+        assert_eq!(show("t-1", now).0, 400, "{now}");
     }
 }
 

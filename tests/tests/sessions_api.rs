@@ -177,9 +177,15 @@ fn x16_nothing_brings_an_ended_session_back() {
     let token = issued(&ask(BEGINNING));
     assert_eq!(by_operator(&world, &Step::end(&sid(&token)), BEGINNING).status, 204);
     let end = BEGINNING + 3_600;
-    for now in [BEGINNING, BEGINNING + 1, end - 1, end + 30] {
+    // It would have ended as an hour began, whose list shows it to its own end.
+    let forgotten = end + 3_600 + 90;
+    for now in [BEGINNING, BEGINNING + 1, end - 1, end + 30, forgotten - 1] {
         assert_eq!(ask(now).status, 400, "{now}");
     }
+    let again = issued(&ask(forgotten));
+    assert_eq!(sid(&again), sid(&token), "the task's id begins another life of it");
+    let shown = told(&by_operator(&world, &Step::session(&sid(&token), ""), forgotten));
+    assert_eq!((&shown["state"], &shown["ended"]), (&json!("active"), &Value::Null));
     let job = world.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), BEGINNING);
     let once = || {
         let fields = [

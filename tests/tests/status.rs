@@ -394,6 +394,64 @@ fn x11_who_is_cut_off_is_shown_and_where_nobody_can_say_everybody_is() {
     assert_eq!(list(&world, &token, BEGINNING + 400).count(), 0);
 }
 
+/// Cut-offs of many sessions at once: everybody is asked about for as long as they matter, and not beyond.
+#[test]
+fn x11_a_list_recovers_from_more_sessions_cut_off_than_it_has_room_for() {
+    let world = World::new("plain");
+    // It ends days from now, so one list is there before the cut-offs and after.
+    let hour = BEGINNING / 3_600 + 30;
+    let busy = |user: usize, number: usize| {
+        let place = Partition {
+            zone: "plain".into(),
+            kind: Kind::Session,
+            id: format!("session-{user}-{number:04}"),
+        };
+        let entry = Entry {
+            index: "user",
+            name: format!("user:idp:busy-{user}"),
+            at: Timestamp(BEGINNING),
+            key: "hop/1".into(),
+            expires: Timestamp(BEGINNING + 99_999),
+        };
+        world.host.store.commit(&place, batch(&place.id, vec![entry])).unwrap();
+    };
+    let many = STATUS_CUT_PAGES * 100 - 50;
+    let users = STATUS_ENTRIES / many + 1;
+    assert!((users - 1) * many < STATUS_ENTRIES && users * many > STATUS_ENTRIES);
+    enter(&world, hour, 0..10, BEGINNING);
+    let read = |now| {
+        let ask = |path: &str| world.send(get(&format!("/{path}/{hour}")), now);
+        let feed = || ask("revocations").json().unwrap();
+        let feed = std::iter::repeat_with(feed).take(users * 4).last().unwrap();
+        let count = List::read(&ask("status"), &published(&|path| world.send(get(path), now)));
+        (feed["all"] == true, feed["sessions"].as_array().unwrap().len(), count.count())
+    };
+    for user in 0..users {
+        (0..many).for_each(|number| busy(user, number));
+    }
+    for user in 0..users - 1 {
+        measure(&world, Whom::User(format!("user:idp:busy-{user}")), BEGINNING + 1);
+    }
+    let (all, sessions, _) = read(BEGINNING + 3);
+    assert_eq!((all, sessions), (false, (users - 1) * many + 10), "all of them by name");
+    measure(&world, Whom::User(format!("user:idp:busy-{}", users - 1)), BEGINNING + 4);
+    for now in [6, 100, 3_600] {
+        let (all, sessions, count) = read(BEGINNING + now);
+        assert_eq!((all, sessions, count), (true, 0, STATUS_BITS), "{now}");
+    }
+    world.host.faults.clear();
+    read(BEGINNING + 3_601);
+    assert_eq!(
+        world.host.faults.made(Call::List),
+        0,
+        "what there is no room for is not read again"
+    );
+    // Nothing of that time is alive.
+    let later = BEGINNING + 3_600 + 200;
+    assert_eq!(read(later), (false, 10, 10));
+    assert_eq!(read(later + STATUS_FRESH_SECS), (false, 10, 10));
+}
+
 /// Whoever comes while an instance lists waits for that, and lists nothing.
 #[test]
 fn of_requests_at_one_moment_one_lists() {

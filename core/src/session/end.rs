@@ -44,9 +44,11 @@ pub async fn end<H: Host>(
     by: By,
     moment: &Moment,
 ) -> Result<(), Failure> {
-    // No session outlives the fact, whatever bundle it was opened under.
+    // No session outlives the fact, whatever bundle it was opened under. Nor does a reusable proof that leads
+    // here by its task's id: a later bundle may have it open a longer session, and no bundle one beyond its
+    // own end, which is in this hour (`grant::session`).
     let longest = zone.snapshot.longest_secs.max(zone.bundle.session_secs);
-    let expires = kept_until(moment.now.plus(longest));
+    let expires = kept_until(moment.now.plus(longest).max(status::hour_end(opened.hour)));
     let ended = record(ENDED.to_owned(), &Ended { at: moment.now, by }, expires)?;
     let batch = Batch {
         id: moment.id("end"),

@@ -42,7 +42,7 @@ impl Standing {
     }
 }
 
-/// Reads how a session stands: two records.
+/// Reads how a session stands at `now`: two records.
 ///
 /// # Errors
 ///
@@ -51,6 +51,7 @@ pub async fn standing<H: Host>(
     host: &H,
     zone: &str,
     session: &str,
+    now: Timestamp,
 ) -> Result<Standing, Unavailable> {
     let place = partition(zone, session);
     let (opened, active) = openings(host, &place).await?;
@@ -63,14 +64,14 @@ pub async fn standing<H: Host>(
     // Where the record of the last hop is gone, it has been idle since before it was swept.
     let limited = opened.as_ref().filter(|opened| opened.idle.is_some());
     let idles = limited.map(|opened| active.unwrap_or(opened.at));
+    // A task's session can be opened anew when the end of an earlier one counts no more. Instants that
+    // two instances wrote down say nothing of that: their clocks differ.
+    let ended = ended.filter(|record| record.expires > now);
     let ended = ended.map(|record| parse::<Ended>(&record)).transpose()?;
-    // A task's session can be opened anew when the end of an earlier one has been forgotten.
-    let begun = opened.as_ref().map(|opened| opened.at);
-    let ended = ended.filter(|ended| begun.is_none_or(|begun| begun <= ended.at));
     Ok(Standing { opened, ends, idles, ended })
 }
 
-/// The record of one hop, as the event that it is.
+/// The record of one hop, as the event that it is, if it has not expired at `now`.
 ///
 /// # Errors
 ///
@@ -80,9 +81,10 @@ pub async fn hop<H: Host>(
     zone: &str,
     session: &str,
     key: &str,
+    now: Timestamp,
 ) -> Result<Option<Value>, Unavailable> {
     let found = one(host, &partition(zone, session), key).await?;
-    found.map(|record| parse(&record)).transpose()
+    found.filter(|record| record.expires > now).map(|record| parse(&record)).transpose()
 }
 
 /// One page of a session's records.

@@ -57,9 +57,9 @@ struct Found {
     /// Every token has to be asked about, and whether more listing can change that.
     all: bool,
     unfinished: bool,
-    /// There is no room for the entries.
+    /// There is no room for the entries, and there will be none.
     full: bool,
-    /// The sessions that ended, or of which a token may be cut off.
+    /// The sessions that ended.
     sessions: BTreeSet<String>,
     /// The hops that were revoked, after their session and a space.
     hops: BTreeSet<String>,
@@ -73,6 +73,8 @@ struct Followed {
     from: Timestamp,
     after: Option<String>,
     pages: usize,
+    /// Those of which a token may be cut off. They go with it when no such token can be alive.
+    sessions: BTreeSet<String>,
     /// Gone through once; and once more when nothing could be added any longer.
     seen: bool,
     done: bool,
@@ -91,7 +93,34 @@ impl Followed {
         let from = cut_off.at.plus(longest(zone).saturating_neg());
         let (began, read) = (Timestamp::default(), Timestamp::default());
         let (seen, done, due) = (false, false, false);
-        Self { seq: cut_off.seq, from, after: None, pages: 0, seen, done, due, began, read }
+        let (after, pages, sessions) = (None, 0, BTreeSet::new());
+        Self { seq: cut_off.seq, from, after, pages, sessions, seen, done, due, began, read }
+    }
+
+    /// Takes the sessions of a page. Whether it was the last one.
+    fn take(&mut self, cut_off: &CutOff, page: Page) -> bool {
+        let settled = settled(cut_off);
+        self.pages = self.pages.saturating_add(1);
+        let later = page.entries.last().is_some_and(|last| last.at > settled);
+        // What an instance that had not heard of it decided bears its clock.
+        let last = cut_off.at.plus(limits::SNAPSHOT_STALE_SECS.saturating_add(limits::LEEWAY_SECS));
+        let sessions = page.entries.into_iter().filter(|entry| entry.at <= last);
+        self.sessions.extend(sessions.map(|entry| entry.session));
+        self.after = page.next.filter(|_| !later);
+        if self.after.is_some() {
+            return false;
+        }
+        (self.seen, self.done) = (true, self.began > settled);
+        self.due &= !self.done;
+        self.from = cut_off.at.plus(-limits::STATUS_OVERLAP_SECS);
+        true
+    }
+
+    /// There is no room for its sessions: every token has to be asked about for as long as it matters.
+    fn give_up(&mut self) {
+        (self.seen, self.done, self.due) = (false, false, false);
+        self.pages = limits::STATUS_CUT_PAGES;
+        self.sessions.clear();
     }
 
     /// Whether reading more of it would tell something now.
@@ -167,7 +196,9 @@ impl Built {
 
     /// What it takes in memory, about: both documents, and the names that they were made of.
     pub(super) fn bytes(&self) -> usize {
-        let names = self.found.sessions.len().saturating_add(self.found.hops.len());
+        let found = &self.found;
+        let cut = found.cut_offs.values().map(|cut| cut.sessions.len()).sum::<usize>();
+        let names = found.entries().saturating_add(cut);
         let documents = self.feed.len().saturating_add(self.jwt.len());
         names.saturating_mul(NAME_BYTES).saturating_add(documents)
     }
@@ -190,7 +221,7 @@ impl Built {
         let hop = |hop: &String| -> Value {
             hop.split_once(' ').map(|(session, hop)| json!([session, hop])).into()
         };
-        let sessions: Vec<&String> = found.sessions.iter().filter(|_| shown).collect();
+        let sessions: BTreeSet<&String> = found.dead().filter(|_| shown).collect();
         let hops: Vec<Value> = found.hops.iter().filter(|_| shown).map(hop).collect();
         let ttl = limits::STATUS_TTL_SECS;
         self.feed =
@@ -213,7 +244,7 @@ async fn rebuild<H: Host>(
         follow(host, zone, &mut found, now).await?;
     }
     found.seq = zone.snapshot.seq;
-    if found.sessions.len().saturating_add(found.hops.len()) > limits::STATUS_ENTRIES {
+    if found.entries() > limits::STATUS_ENTRIES {
         found = Found { seq: found.seq, full: true, ..Found::default() };
     }
     let ruled = zone
@@ -282,23 +313,14 @@ async fn advance<H: Host>(
 }
 
 impl Found {
-    /// Takes the sessions of a page of somebody who was cut off. Whether it was the last page.
-    fn follow(&mut self, cut: &mut Followed, cut_off: &CutOff, page: Page) -> bool {
-        let settled = settled(cut_off);
-        cut.pages = cut.pages.saturating_add(1);
-        let later = page.entries.last().is_some_and(|last| last.at > settled);
-        // What an instance that had not heard of it decided bears its clock.
-        let last = cut_off.at.plus(limits::SNAPSHOT_STALE_SECS.saturating_add(limits::LEEWAY_SECS));
-        let sessions = page.entries.into_iter().filter(|entry| entry.at <= last);
-        self.sessions.extend(sessions.map(|entry| entry.session));
-        cut.after = page.next.filter(|_| !later);
-        if cut.after.is_some() {
-            return false;
-        }
-        (cut.seen, cut.done) = (true, cut.began > settled);
-        cut.due &= !cut.done;
-        cut.from = cut_off.at.plus(-limits::STATUS_OVERLAP_SECS);
-        true
+    /// How many ends and revocations there are.
+    fn entries(&self) -> usize {
+        self.sessions.len().saturating_add(self.hops.len())
+    }
+
+    /// The sessions that ended, and those of which a token may be cut off.
+    fn dead(&self) -> impl Iterator<Item = &String> {
+        self.sessions.iter().chain(self.cut_offs.values().flat_map(|cut| &cut.sessions))
     }
 
     fn take(&mut self, entry: Listed) {
@@ -346,9 +368,16 @@ async fn follow<H: Host>(
                 cut.began = now;
             }
             cut.read = now;
-            if found.follow(cut, cut_off, page) {
+            if cut.take(cut_off, page) {
                 break;
             }
+        }
+    }
+    let mut room = limits::STATUS_ENTRIES.saturating_sub(found.entries());
+    for (_, _, cut) in &mut cuts {
+        match room.checked_sub(cut.sessions.len()) {
+            Some(left) => room = left,
+            None => cut.give_up(),
         }
     }
     found.cut_offs = cuts.into_iter().map(|(named, _, cut)| (named.clone(), cut)).collect();
@@ -372,10 +401,10 @@ fn matters(zone: &Active, cut_off: &CutOff, now: Timestamp) -> bool {
     now.since(cut_off.at) <= longest(zone)
 }
 
-/// The longest life of a token, on all clocks.
+/// The longest life of a token, on all clocks, and what verifiers allow beyond it.
 fn longest(zone: &Active) -> i64 {
     let longest = zone.snapshot.longest_secs.max(zone.bundle.session_secs);
-    longest.saturating_add(limits::STATUS_SETTLE_SECS)
+    longest.saturating_add(limits::STATUS_SETTLE_SECS).saturating_add(limits::LEEWAY_SECS)
 }
 
 /// Whether verifiers may have the keys of before an emergency. What those signed has to be asked about, and
@@ -410,8 +439,7 @@ async fn sign<H: Host>(
 ) -> Result<String, Unavailable> {
     let bundle = &zone.bundle;
     let hops = found.hops.iter().filter_map(|hop| hop.split_once(' '));
-    let sessions =
-        found.sessions.iter().map(String::as_str).chain(hops.map(|(session, _)| session));
+    let sessions = found.dead().map(String::as_str).chain(hops.map(|(session, _)| session));
     let lst = list::lst(sessions.map(|session| index(&bundle.zone, session, hour)), found.all);
     let no_key = || Unavailable(format!("zone `{}` has no signing key", bundle.zone));
     let (kid, _) = zone.snapshot.signing(bundle.algorithm, now).ok_or_else(no_key)?;

@@ -57,8 +57,8 @@ impl Model {
         let joins = known.filter(|session| !over(&self.sessions[*session]));
         // The end of a session is no way to begin it anew.
         let ended = known.is_some_and(|session| {
-            let ended = self.sessions[session].ended;
-            ended.is_some_and(|at| self.now < at + SESSION_SECS + MARGIN_SECS)
+            let Session { ended, ends, .. } = self.sessions[session];
+            ended.is_some_and(|at| self.now < (at + SESSION_SECS).max(hour_end(ends)) + MARGIN_SECS)
         });
         let ends = joins.map_or(self.now + SESSION_SECS, |session| self.sessions[session].ends);
         request.bounds.push(ends);
@@ -292,4 +292,9 @@ impl Request {
             wrong: BTreeSet::new(),
         }
     }
+}
+
+/// The end of the hour in which a session ends by itself. What begins, begins with an hour.
+fn hour_end(ends: i64) -> i64 {
+    (ends / 3_600 + 1) * 3_600
 }
