@@ -61,6 +61,8 @@ def main():
     metrics = {(one["Namespace"], one["MetricName"]) for one in by_type("AWS::CloudWatch::Alarm")}
     assert metrics == {
         ("AWS/Lambda", "Errors"),
+        # The function never fails of a 503, so its `Errors` alone would ring for none.
+        ("AWS/Lambda", "Url5xxCount"),
         ("AWS/Lambda", "Throttles"),
         ("AWS/Lambda", "Duration"),
         ("AWS/DynamoDB", "ThrottledRequests"),
