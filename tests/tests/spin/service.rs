@@ -259,7 +259,7 @@ fn settings_that_are_not_safe_are_refused_with_what_to_set() {
 
 /// Starts a host without a zone, asks whether it is alive and ready, and returns the first answer's status
 /// and what was said besides.
-fn alive(set: &[(&str, &str)]) -> (String, String) {
+pub(super) fn alive(set: &[(&str, &str)]) -> (String, String) {
     let state = tempfile::tempdir().unwrap();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let script = format!(
