@@ -291,10 +291,11 @@ pub(super) fn alive(set: &[(&str, &str)]) -> (String, String) {
     (String::from_utf8(output.stdout).unwrap(), said)
 }
 
-/// The budget of design §8: 8 ms for an exchange by a fresh instance, here of a host that is built
-/// without optimization, so that it is asked of the fastest of many.
+/// The budget of design §8, 8 ms of CPU for an exchange by a fresh instance, is measured by `bench/run`.
+/// A host that is built without optimization, on a machine with other work, shows less: that nothing was
+/// added which makes even the fastest of many take several times as long.
 #[test]
-fn an_exchange_by_a_fresh_instance_is_within_its_budget() {
+fn the_fastest_exchange_by_a_fresh_instance_takes_less_than_three_times_its_budget() {
     let service = Service::start(&[]);
     for _ in 0..30 {
         assert_eq!(service.status(&service.once()), 200);
