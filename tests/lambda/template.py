@@ -31,6 +31,10 @@ def main():
     assert function["Architectures"] == ["arm64"] and function["Runtime"] == "provided.al2023"
     assert "WRIT_WRAPPING_KEY" not in function["Environment"]["Variables"]
     assert function["Timeout"] > 20, "a request may fetch twice and commit twice, 5 s each"
+    # An account whose limit is too low to reserve a part of it has to be able to deploy.
+    reserved = function["ReservedConcurrentExecutions"]
+    assert reserved == {"Fn::If": ["Reserves", {"Ref": "ReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}, reserved
+    assert template["Parameters"]["ReservedConcurrency"]["MinValue"] == -1
 
     # A URL without authentication needs both: one alone is answered 403.
     permissions = {one["Action"]: one for one in by_type("AWS::Lambda::Permission")}
@@ -47,8 +51,10 @@ def main():
     assert table["DeletionProtectionEnabled"] is True
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
-    for kept in ("Table", "WrappingKey"):
-        assert resources[kept]["DeletionPolicy"] == resources[kept]["UpdateReplacePolicy"] == "Retain"
+    # What outlives the stack. A first deployment that fails leaves the table alone, which is protected.
+    for kept, policy in (("Table", "Retain"), ("WrappingKey", "RetainExceptOnCreate"), ("Events", "RetainExceptOnCreate")):
+        assert resources[kept]["DeletionPolicy"] == policy, kept
+        assert resources[kept]["UpdateReplacePolicy"] == "Retain", kept
 
     [role] = by_type("AWS::IAM::Role")
     assert "ManagedPolicyArns" not in role
@@ -61,6 +67,8 @@ def main():
     metrics = {(one["Namespace"], one["MetricName"]) for one in by_type("AWS::CloudWatch::Alarm")}
     assert metrics == {
         ("AWS/Lambda", "Errors"),
+        # The function never fails of a 503, so its `Errors` alone would ring for none.
+        ("AWS/Lambda", "Url5xxCount"),
         ("AWS/Lambda", "Throttles"),
         ("AWS/Lambda", "Duration"),
         ("AWS/DynamoDB", "ThrottledRequests"),

@@ -18,6 +18,7 @@ pub mod compare;
 pub mod deployment;
 pub mod der;
 pub mod emulation;
+pub mod example;
 pub mod faults;
 pub mod fixtures;
 pub mod forms;

@@ -12,6 +12,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 mod check;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod keys;
 mod open;
 mod operator;

@@ -4,9 +4,9 @@ use serde_json::json;
 use writ_core::http::Request;
 use writ_tests::emulation::{Reply, header, listen, parameter};
 use writ_tests::target::clock;
-use writ_tests::tools;
+use writ_tests::{example, tools};
 
-use crate::scene::{Mint, Scene, example};
+use crate::scene::{Mint, Scene};
 
 #[test]
 fn an_aws_function_fills_the_warehouse() {
@@ -67,7 +67,7 @@ fn invoke(scene: &Scene) -> (bool, String) {
     });
     let call = "import handler; print(handler.handler({'statement': 'select 1'}, None))";
     let mut python = tools::python();
-    python.args(["-B", "-c", call]).current_dir(example("aws"));
+    python.args(["-B", "-c", call]).current_dir(example::path("aws"));
     python.env("WRIT", &scene.writ).env("WAREHOUSE_API", &scene.api);
     // What Lambda sets, and where the SDK finds the service instead of at AWS.
     python.env("AWS_REGION", "eu-central-1").env("AWS_ENDPOINT_URL_STS", sts);

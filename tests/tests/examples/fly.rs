@@ -4,9 +4,9 @@ use std::process::Command;
 
 use writ_core::http::Request;
 use writ_tests::emulation::{Reply, header, json as body, listen_at};
-use writ_tests::tools;
+use writ_tests::{example, tools};
 
-use crate::scene::{Mint, Scene, example};
+use crate::scene::{Mint, Scene};
 
 #[test]
 fn a_fly_machine_deletes_logs() {
@@ -54,7 +54,7 @@ fn clean(scene: &Scene) -> (bool, String) {
     let socket = directory.path().join("api");
     let mint = scene.mint.clone();
     listen_at(&socket, move |request| token_endpoint(&mint, request));
-    let mut script = Command::new(example("fly/clean-logs.sh"));
+    let mut script = Command::new(example::path("fly/clean-logs.sh"));
     script.env("WRIT", &scene.writ).env("LOGS_API", &scene.api).env("FLY_API_SOCKET", &socket);
     tools::outcome(&mut script)
 }

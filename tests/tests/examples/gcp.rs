@@ -10,9 +10,9 @@ use writ_core::http::Request;
 use writ_tests::client::send;
 use writ_tests::emulation::{Reply, header, listen, parameter};
 use writ_tests::target::get;
-use writ_tests::tools;
+use writ_tests::{example, tools};
 
-use crate::scene::{Mint, Scene, example};
+use crate::scene::{Mint, Scene};
 
 #[test]
 fn a_google_service_reports() {
@@ -62,7 +62,7 @@ impl Service {
         // Cloud Run says which port; this one was free a moment ago.
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let mut python = tools::python();
-        python.arg("-B").arg(example("gcp/main.py")).stderr(Stdio::null());
+        python.arg("-B").arg(example::path("gcp/main.py")).stderr(Stdio::null());
         python.env("WRIT", &scene.writ).env("CUSTOMERS_API", &scene.api);
         python.env("GCE_METADATA_HOST", metadata.strip_prefix("http://").unwrap());
         python.env("HOST", "127.0.0.1").env("PORT", port.to_string());

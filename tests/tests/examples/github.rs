@@ -6,9 +6,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use writ_tests::emulation::{Reply, header, listen, parameter};
-use writ_tests::tools;
+use writ_tests::{example, tools};
 
-use crate::scene::{Mint, Scene, example};
+use crate::scene::{Mint, Scene};
 
 #[test]
 fn a_github_job_deploys() {
@@ -167,7 +167,7 @@ impl Job {
 fn workflow() -> Value {
     let read = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let mut python = tools::python();
-    python.args(["-c", read]).arg(example("github-actions/deploy.yml"));
+    python.args(["-c", read]).arg(example::path("github-actions/deploy.yml"));
     let (ended_well, text) = tools::outcome(&mut python);
     assert!(ended_well, "{text}");
     serde_json::from_str(&text).unwrap()

@@ -17,6 +17,8 @@ mod github;
 mod scene;
 mod vercel;
 
+use writ_tests::example;
+
 /// What an example's guide tells the reader to add is what its test ran with, word for word.
 #[test]
 fn the_zone_has_the_rules_that_the_guides_show() {
@@ -25,10 +27,10 @@ fn the_zone_has_the_rules_that_the_guides_show() {
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.collect::<Vec<&str>>().join("\n") + "\n"
     };
-    let zone = std::fs::read_to_string(scene::example("zone/zone.toml")).unwrap();
+    let zone = std::fs::read_to_string(example::path("zone/zone.toml")).unwrap();
     let zone = plain(&zone);
     for example in ["github-actions", "vercel", "fly", "aws", "gcp"] {
-        let guide = std::fs::read_to_string(scene::example(example).join("README.md")).unwrap();
+        let guide = std::fs::read_to_string(example::path(example).join("README.md")).unwrap();
         let (_, rest) = guide.split_once("```toml\n").expect("a snippet of the zone");
         let (snippet, _) = rest.split_once("```").expect("its end");
         let tables = plain(snippet).replace("\n[", "\n\0[");

@@ -1,22 +1,20 @@
 //! What every example is played in: the zone, the service, the platforms that sign, and an API.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use writ_core::jwk::{Algorithm, PublicKey};
+use writ_core::jwk::PublicKey;
 use writ_tests::emulation::{Reply, header, listen};
-use writ_tests::fixtures::Fixture;
 use writ_tests::front::Front;
 use writ_tests::issuer::{Parties, Token, Usual};
 use writ_tests::running::{Running, target};
 use writ_tests::server::Server;
 use writ_tests::target::{clock, published};
-use writ_tests::zones::{Places, Zone};
-use writ_tests::{run, tools};
+use writ_tests::zones::Places;
+use writ_tests::{example, run};
 
 /// The example zone where it runs, and who signs around it.
 pub(crate) struct Scene {
@@ -30,28 +28,12 @@ pub(crate) struct Scene {
     served: Arc<Mutex<Vec<Value>>>,
 }
 
-/// The issuers of the example zone, the fixtures that show their tokens, and the algorithm that the
-/// example asks for, where it does.
-const ISSUERS: &[(&str, &str, Option<Algorithm>)] = &[
-    ("github", "github-actions", None),
-    ("vercel", "vercel-team", None),
-    ("fly", "fly", None),
-    ("aws", "aws-outbound", Some(Algorithm::ES384)),
-    ("gcp", "gcp-cloud-run", None),
-];
-
 impl Scene {
     pub(crate) fn open() -> Self {
         let front = Front::open();
         let server = Server::start();
         let places = Places { zone: front.url().to_owned(), keys: server.keys() };
-        let zone = zone(&places);
-        let bundle = zone.compile().expect("the example zone");
-        let mut parties = zone.parties.clone();
-        for (id, party) in &mut parties {
-            party.issuer.clone_from(&bundle.issuers[id].issuer[0]);
-        }
-        let zone = Zone { parties, ..zone };
+        let zone = example::zone(&places);
         let mint = Mint { parties: zone.parties.clone(), changes: Arc::default() };
         let service = Running::of(&target(), zone, places, server, &[]);
         front.lead_to(&service.instances[0]);
@@ -83,45 +65,6 @@ impl Scene {
         }
         panic!("`{reason}` is not among {:?}", reasons());
     }
-}
-
-/// The example zone with nothing changed but where it and the platforms' keys are.
-fn zone(places: &Places) -> Zone {
-    let directory = example("zone");
-    let mut document = std::fs::read_to_string(directory.join("zone.toml")).unwrap();
-    let issuer = "issuer = \"https://auth.example.com\"\n";
-    let here = format!("issuer = \"{}\"\ndanger_allow_http_loopback = true\n", places.zone);
-    replace(&mut document, issuer, &here);
-    let mut parties = Parties::new();
-    for (id, fixture, algorithm) in ISSUERS {
-        let row = format!("[issuers.{id}]\n");
-        replace(
-            &mut document,
-            &row,
-            &format!("{row}keys = {{ url = \"{}/{id}\" }}\n", places.keys),
-        );
-        let mut party = Fixture::load(fixture).parties().remove(*fixture).unwrap();
-        if let Some(algorithm) = algorithm {
-            party.algorithms = vec![*algorithm];
-        }
-        parties.insert((*id).to_owned(), party);
-    }
-    let policies = std::fs::read_dir(directory.join("policies")).unwrap().map(|entry| {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        (name, std::fs::read_to_string(path).unwrap())
-    });
-    Zone::new(document, policies.collect::<BTreeMap<_, _>>(), parties)
-}
-
-fn replace(document: &mut String, this: &str, that: &str) {
-    assert_eq!(document.matches(this).count(), 1, "`{this}` in the example zone");
-    *document = document.replacen(this, that, 1);
-}
-
-/// A file or directory of `examples/`.
-pub(crate) fn example(path: &str) -> PathBuf {
-    tools::root().join("examples").join(path)
 }
 
 /// The platforms as signers.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use writ_tests::emulation::{Reply, header, json as body, listen};
 use writ_tests::target::clock;
-use writ_tests::tools;
+use writ_tests::{example, tools};
 
-use crate::scene::{Mint, Scene, example};
+use crate::scene::{Mint, Scene};
 
 #[test]
 fn a_vercel_function_calls_an_api() {
@@ -61,7 +61,7 @@ fn call(scene: &Scene, way: Way) -> (bool, String) {
          const headers = process.env.HEADER ? {{ 'x-vercel-oidc-token': process.env.HEADER }} : {{}}
          const answer = await GET(new Request('https://acme.example/api/status', {{ headers }}))
          console.log(answer.status, await answer.text())",
-        function = json!(example("vercel/api/status.js")),
+        function = json!(example::path("vercel/api/status.js")),
     );
     let mut node = tools::node();
     node.args(["--input-type=module", "--eval", &script]).env_remove("VERCEL_OIDC_TOKEN");

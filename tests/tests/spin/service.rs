@@ -259,7 +259,7 @@ fn settings_that_are_not_safe_are_refused_with_what_to_set() {
 
 /// Starts a host without a zone, asks whether it is alive and ready, and returns the first answer's status
 /// and what was said besides.
-fn alive(set: &[(&str, &str)]) -> (String, String) {
+pub(super) fn alive(set: &[(&str, &str)]) -> (String, String) {
     let state = tempfile::tempdir().unwrap();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let script = format!(
@@ -291,10 +291,11 @@ fn alive(set: &[(&str, &str)]) -> (String, String) {
     (String::from_utf8(output.stdout).unwrap(), said)
 }
 
-/// The budget of design §8: 8 ms for an exchange by a fresh instance, here of a host that is built
-/// without optimization, so that it is asked of the fastest of many.
+/// The budget of design §8, 8 ms of CPU for an exchange by a fresh instance, is measured by `bench/run`.
+/// A host that is built without optimization, on a machine with other work, shows less: that nothing was
+/// added which makes even the fastest of many take several times as long.
 #[test]
-fn an_exchange_by_a_fresh_instance_is_within_its_budget() {
+fn the_fastest_exchange_by_a_fresh_instance_takes_less_than_three_times_its_budget() {
     let service = Service::start(&[]);
     for _ in 0..30 {
         assert_eq!(service.status(&service.once()), 200);

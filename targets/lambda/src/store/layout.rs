@@ -200,3 +200,73 @@ const FACTS: [&str; 6] = [
 const SWEEP_SECS: i64 = 24 * 3600;
 /// The end of the year 9999, beyond which an expiry means never.
 const FAR: i64 = 253_402_300_799;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::DIGEST;
+
+    const DOCUMENT: &str = include_str!("../../../../docs/storage.md");
+
+    /// The first three cells of the rows of the first table after `heading`: what is in backticks there.
+    fn rows(heading: &str) -> Vec<[Vec<&'static str>; 3]> {
+        let (_, after) = DOCUMENT.split_once(heading).expect(heading);
+        let rows = after.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        rows.take_while(|line| line.starts_with('|'))
+            .map(|row| {
+                let mut cells = row.trim_matches('|').split(" | ");
+                let mut codes =
+                    || cells.next().unwrap_or_default().split('`').skip(1).step_by(2).collect();
+                [codes(), codes(), codes()]
+            })
+            .collect()
+    }
+
+    const ITEMS: &str = "## On AWS Lambda: the table";
+
+    #[test]
+    fn the_document_knows_which_records_lie_together() {
+        let items = rows(ITEMS);
+        let [_, _, facts] = items.iter().find(|[_, sort, _]| sort == &[FACTS_ITEM]).expect("facts");
+        let mut known = 0;
+        for heading in ["## The zone's partition", "| key | value | expires |"] {
+            for [key, ..] in rows(heading) {
+                let [key] = key[..] else { panic!("{key:?}") };
+                assert_eq!(Place::of(key) == Place::Facts, facts.contains(&key), "{key}");
+                known += 1;
+            }
+        }
+        assert_eq!(known, 15);
+        assert!(facts.contains(&REVOCATIONS));
+        let (_, items) = DOCUMENT.split_once(ITEMS).expect(ITEMS);
+        assert!(items.contains(&format!("the first {REVOCATIONS_BESIDE} `revoked/JTI`")));
+        assert!(items.contains(&format!("from the {}th on", REVOCATIONS_BESIDE + 1)));
+    }
+
+    #[test]
+    fn the_document_names_every_item_and_attribute() {
+        let items = rows(ITEMS);
+        let named = |kind, id: &str| {
+            let (zone, id) = ("ZONE".to_owned(), id.to_owned());
+            partition(&Partition { zone, kind, id })
+        };
+        let partitions: BTreeSet<String> =
+            items.iter().flat_map(|[pk, ..]| pk.iter().map(|name| (*name).to_owned())).collect();
+        let wanted = [named(Kind::Session, "ID"), named(Kind::Zone, ""), copy("ZONE", "NAME")];
+        assert_eq!(partitions, wanted.into());
+        let record = Place::Own("KEY".to_owned()).sort();
+        let sorts: Vec<&str> = items.iter().flat_map(|[_, sk, _]| sk.clone()).collect();
+        let entry = format!("{ENTRIES}KEY BATCH N");
+        assert_eq!(sorts, [FACTS_ITEM, &record, &entry, "0000", "0002"]);
+        let parts = items.last().map(|[_, _, attributes]| attributes.clone());
+        assert_eq!(parts, Some(vec![VALUE, VERSION, DIGEST]));
+
+        let attributes = rows("| attribute | what |");
+        let attributes: Vec<&str> = attributes.iter().flat_map(|[name, ..]| name.clone()).collect();
+        let of_records = [VALUE, EXPIRES, VERSION, BATCH, TTL];
+        assert_eq!(attributes, [&of_records[..], &INDEXES, &[AT]].concat());
+        assert!(DOCUMENT.contains(&format!("with the keys `{PK}` and `{SK}`")));
+    }
+}
