@@ -112,6 +112,22 @@ pub trait Host: Outside {
     fn record(&self, event: &Event);
 }
 
+/// Commits, and asks once more where the answer was lost: a batch that finds its own id is done.
+///
+/// # Errors
+///
+/// The store gave no answer twice.
+pub(crate) async fn commit<H: Host>(
+    host: &H,
+    partition: &Partition,
+    batch: Batch,
+) -> Result<Commit, Unavailable> {
+    match host.commit(partition, batch.clone()).await {
+        Err(_) => host.commit(partition, batch).await,
+        answered => answered,
+    }
+}
+
 /// A small strongly consistent world: one session, one single-use proof, or a zone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {

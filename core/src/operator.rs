@@ -12,7 +12,7 @@ use crate::bundle::Bundle;
 use crate::deployment::Deployment;
 use crate::encoding::{base64url, sha256, tagged_hash};
 use crate::event::Event;
-use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write};
+use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write, commit};
 use crate::http::Request;
 use crate::jwk::Algorithm;
 use crate::jwt::{self, Unverified, Verdict};
@@ -403,12 +403,7 @@ async fn spend<H: Host>(
         index: Vec::new(),
     };
     let partition = active::partition(&deployment.zone);
-    // A lost answer is asked for once more: a batch that finds its own id is done.
-    let outcome = match host.commit(&partition, batch.clone()).await {
-        Err(_) => host.commit(&partition, batch).await?,
-        Ok(outcome) => outcome,
-    };
-    match outcome {
+    match commit(host, &partition, batch).await? {
         Commit::Done => Ok(()),
         Commit::Refused(_) => Err(refuse(Reason::OperatorRefused, "it was shown before").into()),
         Commit::Contended => {

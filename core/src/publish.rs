@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::active::{self, SNAPSHOT, Snapshot};
 use crate::bundle::Bundle;
 use crate::deployment::Deployment;
-use crate::host::{Batch, Commit, Expect, Host, Range, Record, Unavailable, Write};
+use crate::host::{Batch, Commit, Expect, Host, Range, Record, Unavailable, Write, commit};
 use crate::jwt;
 use crate::keys::{self, Rotation};
 use crate::limits;
@@ -48,23 +48,25 @@ pub async fn activate<H: Host>(
         now = keys::rotate(host, zone, bundle.algorithm, Rotation::AtOnce, moment).await?.snapshot;
     }
     if now.bundle.as_ref() == Some(&name) {
-        // The process may have died between the change and its statement.
-        state(host, bundle, &name, &now, moment).await?;
-        // And the program that made the encoded form may have been another version.
+        // The program that made the encoded form may have been another version.
         encoded::keep(host, &name, bundle, moment).await;
         return Ok(now);
     }
     store(host, zone, &name, &bytes, moment).await?;
     encoded::keep(host, &name, bundle, moment).await;
-    let snapshot = change(host, zone, moment, "activate", |snapshot| {
+    for attempt in 0..TRIES {
+        let (mut snapshot, version) = active::snapshot(host, zone).await?;
         snapshot.bundle = Some(name.clone());
         snapshot.activated = snapshot.seq.saturating_add(1);
-        keys::lengthen(snapshot, bundle.session_secs);
-        Ok(Some(Vec::new()))
-    })
-    .await?;
-    state(host, bundle, &name, &snapshot, moment).await?;
-    Ok(snapshot)
+        keys::lengthen(&mut snapshot, bundle.session_secs);
+        // In the commit that it is about: no bundle becomes active unstated.
+        let stated = state(host, bundle, &name, &snapshot, moment).await?;
+        let id = moment.id(&format!("activate/{attempt}"));
+        if let Some(snapshot) = replace(host, zone, snapshot, version, stated, id, moment).await? {
+            return Ok(snapshot);
+        }
+    }
+    Err(contended(zone).into())
 }
 
 /// Stores a bundle's parts. Equal names have equal parts, so writing them again changes nothing.
@@ -91,7 +93,7 @@ async fn store_part<H: Host>(
 ) -> Result<(), Unavailable> {
     let id = format!("{name}/{part}");
     let batch = part_batch(name, part, bytes, &id, Vec::new(), moment);
-    done(host.commit(&active::partition(zone), batch).await?)
+    done(commit(host, &active::partition(zone), batch).await?)
 }
 
 /// Takes one part of the bundle `name` from somebody who says that it is one. Whether the parts make
@@ -133,7 +135,7 @@ pub async fn upload_part<H: Host>(
         let unchanged = Expect::Version { key: SNAPSHOT.to_owned(), version };
         let id = format!("{name}/{part}/{attempt}");
         let batch = part_batch(name, part, bytes, &id, vec![unchanged], moment);
-        if host.commit(&partition, batch).await? == Commit::Done {
+        if commit(host, &partition, batch).await? == Commit::Done {
             return Ok(());
         }
     }
@@ -194,7 +196,7 @@ pub fn readable(deployment: &Deployment, name: &str, bytes: &[u8]) -> Result<Bun
     }
 }
 
-/// The signed statement that a bundle became active: what an auditor holds against the record.
+/// The statement that a bundle became active: what an auditor holds against the record.
 #[derive(Serialize)]
 struct Statement<'a> {
     iss: &'a str,
@@ -204,21 +206,21 @@ struct Statement<'a> {
     iat: Timestamp,
 }
 
+/// The record of the signed statement that the bundle `name` is active from `snapshot` on.
 async fn state<H: Host>(
     host: &H,
     bundle: &Bundle,
     name: &str,
     snapshot: &Snapshot,
     moment: &Moment,
-) -> Result<(), Unavailable> {
+) -> Result<Vec<Write>, Unavailable> {
     let Some((kid, key)) = snapshot.signing(bundle.algorithm, moment.now) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let statement = Statement {
         iss: &bundle.issuer,
         zone: &bundle.zone,
         bundle: name,
-        // A rotation or a measure may have come after it.
         seq: snapshot.activated,
         iat: moment.now,
     };
@@ -226,15 +228,7 @@ async fn state<H: Host>(
         jwt::sign(host, &bundle.zone, key.algorithm, kid, "writ-bundle+jwt", statement).await?;
     let key = format!("statement/{:020}", snapshot.activated);
     let record = Record { key, value: signed.into_bytes(), expires: NEVER, version: 0 };
-    let batch = Batch {
-        id: moment.id("statement"),
-        now: moment.now,
-        until: None,
-        expect: Vec::new(),
-        write: vec![Write::PutIfAbsent(record)],
-        index: Vec::new(),
-    };
-    done(host.commit(&active::partition(&bundle.zone), batch).await?)
+    Ok(vec![Write::Put(record)])
 }
 
 /// Changes the snapshot in one commit. `apply` says what else belongs to the change, or that there is
@@ -253,24 +247,39 @@ pub async fn change<H: Host>(
     for attempt in 0..TRIES {
         let (mut snapshot, version) = active::snapshot(host, zone).await?;
         let Some(with) = apply(&mut snapshot)? else { return Ok(snapshot) };
-        snapshot.seq = snapshot.seq.saturating_add(1);
-        let value =
-            serde_json::to_vec(&snapshot).map_err(|error| Unavailable(error.to_string()))?;
-        let key = SNAPSHOT.to_owned();
-        let record = Record { key: key.clone(), value, expires: NEVER, version: 0 };
-        let batch = Batch {
-            id: moment.id(&format!("{label}/{attempt}")),
-            now: moment.now,
-            until: None,
-            expect: vec![Expect::Version { key, version }],
-            write: std::iter::once(Write::Put(record)).chain(with).collect(),
-            index: Vec::new(),
-        };
-        if host.commit(&active::partition(zone), batch).await? == Commit::Done {
+        let id = moment.id(&format!("{label}/{attempt}"));
+        if let Some(snapshot) = replace(host, zone, snapshot, version, with, id, moment).await? {
             return Ok(snapshot);
         }
     }
     Err(Failure::Unavailable(contended(zone)))
+}
+
+/// Puts `snapshot`, of the next `seq`, in the place of the one with this version, and `with` it what
+/// belongs to the change; `None` where the version is another by now.
+async fn replace<H: Host>(
+    host: &H,
+    zone: &str,
+    mut snapshot: Snapshot,
+    version: u64,
+    with: Vec<Write>,
+    id: String,
+    moment: &Moment,
+) -> Result<Option<Snapshot>, Unavailable> {
+    snapshot.seq = snapshot.seq.saturating_add(1);
+    let value = serde_json::to_vec(&snapshot).map_err(|error| Unavailable(error.to_string()))?;
+    let key = SNAPSHOT.to_owned();
+    let record = Record { key: key.clone(), value, expires: NEVER, version: 0 };
+    let batch = Batch {
+        id,
+        now: moment.now,
+        until: None,
+        expect: vec![Expect::Version { key, version }],
+        write: std::iter::once(Write::Put(record)).chain(with).collect(),
+        index: Vec::new(),
+    };
+    let committed = commit(host, &active::partition(zone), batch).await?;
+    Ok((committed == Commit::Done).then_some(snapshot))
 }
 
 fn contended(zone: &str) -> Unavailable {

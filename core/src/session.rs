@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::event::Event;
 use crate::grant::{self, Entry, Grant, Idle, Standing};
 use crate::host::{
-    self, Batch, Commit, Expect, Host, Kind, Partition, Range, Record, Unavailable, Write,
+    self, Batch, Commit, Expect, Host, Kind, Partition, Range, Record, Unavailable, Write, commit,
 };
 use crate::identity::Principal;
 use crate::limits;
@@ -428,18 +428,6 @@ pub async fn alive<H: Host>(
         Commit::Refused(key) if key == ACTIVE => Err(refuse(Reason::SessionIdle, IDLE).into()),
         Commit::Refused(key) => Err(refuse(Reason::HopRevoked, &key).into()),
         Commit::Contended => Err(contended(&partition).into()),
-    }
-}
-
-/// Commits, and asks once more where the answer was lost: a batch that finds its own id is done.
-async fn commit<H: Host>(
-    host: &H,
-    partition: &Partition,
-    batch: Batch,
-) -> Result<Commit, Unavailable> {
-    match host.commit(partition, batch.clone()).await {
-        Err(_) => host.commit(partition, batch).await,
-        answered => answered,
     }
 }
 

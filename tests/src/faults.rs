@@ -19,10 +19,18 @@ pub enum Call {
 }
 
 impl Call {
-    /// The calls that an exchange cannot do without.
-    pub const NEEDED: [Self; 5] = [Self::Fetch, Self::Commit, Self::Read, Self::Verify, Self::Sign];
+    /// The calls that nothing else can stand in for.
+    pub const NEEDED: [Self; 7] = [
+        Self::Fetch,
+        Self::Commit,
+        Self::Read,
+        Self::Verify,
+        Self::Sign,
+        Self::List,
+        Self::Generate,
+    ];
 
-    /// The calls that make an exchange faster and nothing else.
+    /// The calls that make an answer faster and nothing else.
     pub const COPIES: [Self; 2] = [Self::Publish, Self::Published];
 }
 
@@ -56,8 +64,20 @@ struct Inner {
 pub enum When {
     /// Only the n-th call of its kind from the order on, counted from 1.
     Nth(usize),
+    /// The n-th call of its kind and every later one.
+    From(usize),
     /// Every call of its kind.
     Always,
+}
+
+impl When {
+    const fn holds(self, count: usize) -> bool {
+        match self {
+            Self::Nth(nth) => count == nth,
+            Self::From(first) => count >= first,
+            Self::Always => true,
+        }
+    }
 }
 
 impl Faults {
@@ -87,9 +107,7 @@ impl Faults {
         inner
             .ordered
             .iter()
-            .find(|(kind, when, _)| {
-                *kind == call && (*when == When::Always || *when == When::Nth(count))
-            })
+            .find(|(kind, when, _)| *kind == call && when.holds(count))
             .map(|(_, _, effect)| effect.clone())
     }
 }

@@ -53,6 +53,14 @@ impl Memory {
         }
     }
 
+    /// The same deployment once more and from now on apart: a copy of its store, no published copies,
+    /// nothing remembered.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let store = Arc::new(self.store.copy());
+        Self { store, copies: Arc::default(), ..self.sibling() }
+    }
+
     /// Lends the host a zone's private key.
     pub fn keep_key(&self, zone: &str, kid: &str, key: Arc<PrivateKey>) {
         self.keys.lock().unwrap().insert((zone.to_owned(), kid.to_owned()), key);

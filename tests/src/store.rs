@@ -108,6 +108,12 @@ impl Store {
         inner.records.iter().map(|(name, stored)| (name.clone(), stored.record.clone())).collect()
     }
 
+    /// Another store that holds the same.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { inner: Mutex::new(self.inner.lock().unwrap().clone()) }
+    }
+
     /// Every index entry so far, with its partition.
     pub fn index(&self) -> Vec<(Partition, Entry)> {
         self.inner.lock().unwrap().index.clone()

@@ -101,8 +101,18 @@ impl World {
     /// Another instance of the same deployment, which remembers nothing.
     #[must_use]
     pub fn sibling(&self) -> Self {
+        self.on_host(self.host.sibling())
+    }
+
+    /// The same deployment once more and from now on apart, on an instance that remembers nothing.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        self.on_host(self.host.apart())
+    }
+
+    fn on_host(&self, host: Memory) -> Self {
         Self {
-            host: Arc::new(self.host.sibling()),
+            host: Arc::new(host),
             zone: self.zone.clone(),
             places: self.places.clone(),
             deployment: self.deployment.clone(),
@@ -117,7 +127,12 @@ impl World {
 
     /// Handles one request at `now`.
     pub fn send(&self, request: Request, now: i64) -> Answer {
-        answer(&self.host, &self.deployment, request, now)
+        self.handle(request, moment(now))
+    }
+
+    /// Handles one request at a moment, of which a test may have several of one chance.
+    pub fn handle(&self, request: Request, moment: Moment) -> Answer {
+        block_on(writ_core::handle(&*self.host, &self.deployment, moment, request)).into()
     }
 
     /// Whether a token is active at `now`, by what introspection tells this client.
@@ -158,11 +173,6 @@ fn install(host: &Memory, bundle: &Bundle) {
     let added = put_to_use(host, zone, algorithm, key, Rotation::AtOnce, &moment);
     block_on(added).expect("a zone with a key");
     block_on(publish::activate(host, bundle, &moment)).expect("a zone with a bundle");
-}
-
-/// Has the core handle one request.
-fn answer(host: &Memory, deployment: &Deployment, request: Request, now: i64) -> Answer {
-    block_on(writ_core::handle(host, deployment, moment(now), request)).into()
 }
 
 /// The moment of one request: no two have the same entropy.

@@ -257,19 +257,6 @@ fn x10_a_lost_answer_is_not_a_replay_of_the_proof() {
     assert_eq!(world.take_events().pop().unwrap().reason, Some("replayed"));
 }
 
-#[test]
-fn p07_a_host_that_cannot_verify_a_proof_is_unavailable() {
-    let world = World::new("plain");
-    let proof = proof(&world, json!({}));
-    for call in [Call::Verify, Call::Sign, Call::Commit] {
-        world.host.faults.order(call, When::Always, Effect::Unavailable);
-        let answer = world.send(ask(None, FILES, Some(&proof)), BEGINNING);
-        assert_eq!(answer.status, 503, "{call:?}");
-        world.host.faults.clear();
-    }
-    issued(&world, ask(None, FILES, Some(&proof)));
-}
-
 /// Nobody makes us compute with a key of their own before it is known who they are.
 #[test]
 fn a_strangers_proof_is_never_computed_with() {

@@ -328,51 +328,6 @@ fn a05_a_thief_and_the_client_end_each_other() {
     }
 }
 
-/// A fault of ours spends nothing: the same token is good when it is over.
-#[test]
-fn p07_each_call_of_a_refresh_failing_in_turn_issues_nothing() {
-    let hops = |world: &World| {
-        world.host.store.contents().keys().filter(|(_, key)| key.starts_with("hop/")).count()
-    };
-    for again in [false, true] {
-        for call in [Call::Commit, Call::Read, Call::Verify, Call::Sign] {
-            let mut nth = 1;
-            loop {
-                let world = World::new("plain");
-                let (_, shown) = open(&world, BEGINNING);
-                if again {
-                    tokens(&refresh(&world, &shown, BEGINNING));
-                }
-                let before = hops(&world);
-                let order =
-                    |nth| world.host.faults.order(call, When::Nth(nth), Effect::Unavailable);
-                order(nth);
-                if call == Call::Commit {
-                    order(nth + 1);
-                }
-                let answer = refresh(&world, &shown, BEGINNING + 1);
-                let made = world.host.faults.made(call);
-                world.host.faults.clear();
-                if made < nth {
-                    break;
-                }
-                let what = format!("{call:?} {nth}, again: {again}");
-                assert_eq!(answer.status, 503, "{what}");
-                assert!(answer.header("retry-after").is_some(), "{what}");
-                let body = answer.json().unwrap();
-                assert!(
-                    body["access_token"].is_null() && body["refresh_token"].is_null(),
-                    "{what}"
-                );
-                assert_eq!(hops(&world), before, "{what}");
-                tokens(&refresh(&world, &shown, BEGINNING + 2));
-                nth += 1;
-            }
-            assert!(nth > 1 || (call == Call::Read && !again), "{call:?} is never made");
-        }
-    }
-}
-
 /// The answer of a commit that was done gets lost, once or for good: the client asks again, and has what it
 /// was to have.
 #[test]

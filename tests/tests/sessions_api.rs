@@ -12,7 +12,7 @@ use writ_core::moment::Timestamp;
 use writ_core::operator::Step;
 use writ_core::session;
 use writ_tests::client::Answer;
-use writ_tests::faults::{Call, Effect, When};
+use writ_tests::faults::Call;
 use writ_tests::forms::{self, ASSISTANT, Client, FILES_API, post, token_request};
 use writ_tests::operator;
 use writ_tests::world::{BEGINNING, World};
@@ -438,29 +438,4 @@ fn forget(world: &World, place: &Partition, record: Record) {
         index: Vec::new(),
     };
     world.host.store.commit(place, batch).unwrap();
-}
-
-#[test]
-fn a_store_that_fails_is_a_503_and_ends_nothing_by_half() {
-    let world = World::new("plain");
-    let token = open(&world, ("audience", "assistant"), BEGINNING);
-    let id = sid(&token);
-    for call in [Call::Commit, Call::Read, Call::List] {
-        world.host.faults.order(call, When::Always, Effect::Unavailable);
-        for step in [Step::sessions(""), Step::session(&id, ""), Step::end(&id)] {
-            let answer = by_operator(&world, &step, BEGINNING);
-            let asks = call == Call::Commit
-                || call == Call::Read
-                || (call == Call::List && step.path == "/sessions");
-            assert_eq!(answer.status == 503, asks, "{call:?} {}", step.path);
-            assert_eq!(answer.header("retry-after").is_some(), asks);
-        }
-        world.host.faults.clear();
-    }
-    // The last round's end was acknowledged, with a store that only failed to list.
-    assert_eq!(exchange(&world, ASSISTANT, &token, FILES, BEGINNING).status, 400);
-    // An answer that was lost is asked for again, and the end is one.
-    let id = sid(&open(&world, ("audience", "assistant"), BEGINNING));
-    world.host.faults.order(Call::Commit, When::Nth(2), Effect::Lost);
-    assert_eq!(by_operator(&world, &Step::end(&id), BEGINNING).status, 204);
 }

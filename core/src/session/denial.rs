@@ -1,10 +1,10 @@
 //! Denials of verified parties, recorded beside the hops they might have become, in bounded number.
 
-use super::{DENIALS, DENIED, commit, partition, record};
+use super::{DENIALS, DENIED, partition, record};
 use crate::active::Active;
 use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
-use crate::host::{self, Batch, Commit, Expect, Host, Record, Write};
+use crate::host::{self, Batch, Commit, Expect, Host, Record, Write, commit};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ENDED, OPENED, Opened, REVOKED, commit, contended, kept_until, partition, record};
+use super::{ENDED, OPENED, Opened, REVOKED, contended, kept_until, partition, record};
 use crate::active::Active;
-use crate::host::{Batch, Commit, Expect, Host, Unavailable, Write};
+use crate::host::{Batch, Commit, Expect, Host, Unavailable, Write, commit};
 use crate::moment::{Moment, Timestamp};
 use crate::own::OwnToken;
 use crate::refusal::{Failure, Reason, Refusal};
