@@ -74,7 +74,8 @@ pub trait Outside {
 /// What a platform lends the core: with what is outside, a store, the zone's private keys and a log.
 ///
 /// Every strong call ends within [`crate::limits::STORE_SECS`], with [`Unavailable`] at the latest
-/// then.
+/// then; a read within [`crate::limits::READ_MILLIS`], because the core makes one that failed once more.
+/// A host that cannot give up a call says [`Unavailable`] when it comes back.
 #[expect(
     async_fn_in_trait,
     reason = "the core is generic over one host and never needs a `dyn` future"

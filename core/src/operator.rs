@@ -22,6 +22,7 @@ use crate::moment::{Moment, Timestamp};
 use crate::principals::{self, Measure, Whom};
 use crate::publish;
 use crate::refusal::{Failure, Reason, Refusal};
+use crate::strong;
 
 /// Where the operator's paths begin.
 pub const PREFIX: &str = "operator/";
@@ -403,12 +404,7 @@ async fn spend<H: Host>(
         index: Vec::new(),
     };
     let partition = active::partition(&deployment.zone);
-    // A lost answer is asked for once more: a batch that finds its own id is done.
-    let outcome = match host.commit(&partition, batch.clone()).await {
-        Err(_) => host.commit(&partition, batch).await?,
-        Ok(outcome) => outcome,
-    };
-    match outcome {
+    match strong::commit(host, &partition, batch).await? {
         Commit::Done => Ok(()),
         Commit::Refused(_) => Err(refuse(Reason::OperatorRefused, "it was shown before").into()),
         Commit::Contended => {

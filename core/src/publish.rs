@@ -13,6 +13,7 @@ use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::policy::{Policies, encoded};
 use crate::refusal::{Failure, Reason, Refusal};
+use crate::strong;
 
 /// What a zone keeps does not expire.
 pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -118,7 +119,7 @@ pub async fn upload_part<H: Host>(
         let (snapshot, version) = active::snapshot(host, zone).await?;
         if snapshot.bundle.as_deref() == Some(name) {
             let key = active::bundle_part(name, part);
-            let stored = host.read(&partition, Range::of(&key)).await?;
+            let stored = strong::read(host, &partition, Range::of(&key)).await?;
             let stored = stored.into_iter().find(|record| record.key == key);
             match stored.map(|record| record.value == bytes) {
                 Some(true) => return Ok(()),

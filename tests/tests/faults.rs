@@ -72,11 +72,11 @@ fn p07_each_call_failing_in_turn_issues_nothing() {
             for nth in 1..=made {
                 let world = World::new("plain");
                 let request = build(&world);
-                // The core asks a commit again whose answer it did not get: both must fail.
+                // The core makes a strong call again that failed: both must fail.
                 let order =
                     |nth| world.host.faults.order(call, When::Nth(nth), Effect::Unavailable);
                 order(nth);
-                if call == Call::Commit {
+                if matches!(call, Call::Commit | Call::Read) {
                     order(nth + 1);
                 }
                 let before = world.host.store.contents();

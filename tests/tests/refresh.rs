@@ -347,7 +347,8 @@ fn p07_each_call_of_a_refresh_failing_in_turn_issues_nothing() {
                 let order =
                     |nth| world.host.faults.order(call, When::Nth(nth), Effect::Unavailable);
                 order(nth);
-                if call == Call::Commit {
+                // Both strong calls are made once more.
+                if matches!(call, Call::Commit | Call::Read) {
                     order(nth + 1);
                 }
                 let answer = refresh(&world, &shown, BEGINNING + 1);
