@@ -18,6 +18,7 @@ use crate::limits;
 use crate::moment::Timestamp;
 use crate::policy::{self, Policies};
 use crate::refusal::{Failure, Reason};
+use crate::strong;
 
 /// All that is read of a zone besides its bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -347,7 +348,7 @@ async fn read<H: Host>(
 ///
 /// The store does not answer, or what it holds cannot be read.
 pub async fn snapshot<H: Host>(host: &H, name: &str) -> Result<(Snapshot, u64), Unavailable> {
-    let records = host.read(&partition(name), Range::of(SNAPSHOT)).await?;
+    let records = strong::read(host, &partition(name), Range::of(SNAPSHOT)).await?;
     let Some(record) = records.into_iter().find(|record| record.key == SNAPSHOT) else {
         return Ok((Snapshot::default(), 0));
     };
@@ -399,7 +400,7 @@ pub async fn bundle_bytes<H: Host>(
     let mut bytes = Vec::new();
     for part in 0.. {
         let key = bundle_part(name, part);
-        let found = host.read(&partition(zone), Range::of(&key)).await?;
+        let found = strong::read(host, &partition(zone), Range::of(&key)).await?;
         let Some(record) = found.into_iter().find(|record| record.key == key) else {
             break;
         };

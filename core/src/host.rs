@@ -74,7 +74,8 @@ pub trait Outside {
 /// What a platform lends the core: with what is outside, a store, the zone's private keys and a log.
 ///
 /// Every strong call ends within [`crate::limits::STORE_SECS`], with [`Unavailable`] at the latest
-/// then.
+/// then; a read within [`crate::limits::READ_MILLIS`], because the core makes one that failed once more.
+/// A host that cannot give up a call says [`Unavailable`] when it comes back.
 #[expect(
     async_fn_in_trait,
     reason = "the core is generic over one host and never needs a `dyn` future"
@@ -110,22 +111,6 @@ pub trait Host: Outside {
 
     /// Takes the one event of a request. Never blocks, never fails, holds no secret and no token.
     fn record(&self, event: &Event);
-}
-
-/// Commits, and asks once more where the answer was lost: a batch that finds its own id is done.
-///
-/// # Errors
-///
-/// The store gave no answer twice.
-pub(crate) async fn commit<H: Host>(
-    host: &H,
-    partition: &Partition,
-    batch: Batch,
-) -> Result<Commit, Unavailable> {
-    match host.commit(partition, batch.clone()).await {
-        Err(_) => host.commit(partition, batch).await,
-        answered => answered,
-    }
 }
 
 /// A small strongly consistent world: one session, one single-use proof, or a zone.

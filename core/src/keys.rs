@@ -18,6 +18,7 @@ use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::publish::{NEVER, change};
 use crate::refusal::{Failure, Reason, Refusal};
+use crate::strong;
 
 /// A private key of a zone, sealed, as its partition holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ pub async fn wrapped<H: Host>(
     kid: &str,
 ) -> Result<(Algorithm, Vec<u8>), Unavailable> {
     let wanted = key_record(kid);
-    let records = host.read(&active::partition(zone), Range::of(&wanted)).await?;
+    let records = strong::read(host, &active::partition(zone), Range::of(&wanted)).await?;
     let record = records
         .into_iter()
         .find(|record| record.key == wanted)

@@ -44,6 +44,7 @@ pub mod sessions;
 pub mod status;
 pub mod store;
 pub mod strict;
+mod strong;
 pub mod task;
 pub mod token;
 pub mod verifier;

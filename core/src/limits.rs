@@ -79,6 +79,10 @@ pub const SNAPSHOT_FRESH_SECS: i64 = 2;
 pub const SNAPSHOT_STALE_SECS: i64 = 5;
 /// Seconds of one strong call to the store; then it counts as unavailable.
 pub const STORE_SECS: u64 = 5;
+/// Milliseconds of one read of the store: half of a strong call, because a read that fails is made once
+/// more. One that hangs is given up for that as well: it may hang on a connection that is dead, and the
+/// next one gets another.
+pub const READ_MILLIS: u64 = STORE_SECS * 1_000 / 2;
 /// Records of one batch (design §3).
 pub const BATCH_RECORDS: usize = 24;
 /// Bytes of one record (design §3).

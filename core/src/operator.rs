@@ -12,7 +12,7 @@ use crate::bundle::Bundle;
 use crate::deployment::Deployment;
 use crate::encoding::{base64url, sha256, tagged_hash};
 use crate::event::Event;
-use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write, commit};
+use crate::host::{Batch, Commit, Expect, Host, Record, Unavailable, Write};
 use crate::http::Request;
 use crate::jwk::Algorithm;
 use crate::jwt::{self, Unverified, Verdict};
@@ -22,6 +22,7 @@ use crate::moment::{Moment, Timestamp};
 use crate::principals::{self, Measure, Whom};
 use crate::publish;
 use crate::refusal::{Failure, Reason, Refusal};
+use crate::strong;
 
 /// Where the operator's paths begin.
 pub const PREFIX: &str = "operator/";
@@ -403,7 +404,7 @@ async fn spend<H: Host>(
         index: Vec::new(),
     };
     let partition = active::partition(&deployment.zone);
-    match commit(host, &partition, batch).await? {
+    match strong::commit(host, &partition, batch).await? {
         Commit::Done => Ok(()),
         Commit::Refused(_) => Err(refuse(Reason::OperatorRefused, "it was shown before").into()),
         Commit::Contended => {

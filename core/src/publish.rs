@@ -6,13 +6,14 @@ use serde::Serialize;
 use crate::active::{self, SNAPSHOT, Snapshot};
 use crate::bundle::Bundle;
 use crate::deployment::Deployment;
-use crate::host::{Batch, Commit, Expect, Host, Range, Record, Unavailable, Write, commit};
+use crate::host::{Batch, Commit, Expect, Host, Range, Record, Unavailable, Write};
 use crate::jwt;
 use crate::keys::{self, Rotation};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
 use crate::policy::{Policies, encoded};
 use crate::refusal::{Failure, Reason, Refusal};
+use crate::strong;
 
 /// What a zone keeps does not expire.
 pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -93,7 +94,7 @@ async fn store_part<H: Host>(
 ) -> Result<(), Unavailable> {
     let id = format!("{name}/{part}");
     let batch = part_batch(name, part, bytes, &id, Vec::new(), moment);
-    done(commit(host, &active::partition(zone), batch).await?)
+    done(strong::commit(host, &active::partition(zone), batch).await?)
 }
 
 /// Takes one part of the bundle `name` from somebody who says that it is one. Whether the parts make
@@ -120,7 +121,7 @@ pub async fn upload_part<H: Host>(
         let (snapshot, version) = active::snapshot(host, zone).await?;
         if snapshot.bundle.as_deref() == Some(name) {
             let key = active::bundle_part(name, part);
-            let stored = host.read(&partition, Range::of(&key)).await?;
+            let stored = strong::read(host, &partition, Range::of(&key)).await?;
             let stored = stored.into_iter().find(|record| record.key == key);
             match stored.map(|record| record.value == bytes) {
                 Some(true) => return Ok(()),
@@ -135,7 +136,7 @@ pub async fn upload_part<H: Host>(
         let unchanged = Expect::Version { key: SNAPSHOT.to_owned(), version };
         let id = format!("{name}/{part}/{attempt}");
         let batch = part_batch(name, part, bytes, &id, vec![unchanged], moment);
-        if commit(host, &partition, batch).await? == Commit::Done {
+        if strong::commit(host, &partition, batch).await? == Commit::Done {
             return Ok(());
         }
     }
@@ -278,7 +279,7 @@ async fn replace<H: Host>(
         write: std::iter::once(Write::Put(record)).chain(with).collect(),
         index: Vec::new(),
     };
-    let committed = commit(host, &active::partition(zone), batch).await?;
+    let committed = strong::commit(host, &active::partition(zone), batch).await?;
     Ok((committed == Commit::Done).then_some(snapshot))
 }
 

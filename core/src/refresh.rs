@@ -21,6 +21,7 @@ use crate::own::{Generation, OwnToken};
 use crate::parties::Parties;
 use crate::refusal::{Failure, Reason, Refusal, Slot};
 use crate::session::{self, Entered};
+use crate::strong;
 use crate::task::Envelope;
 use crate::token;
 
@@ -204,7 +205,7 @@ async fn turned<H: Host>(
 ) -> Result<Option<(Family, Timestamp)>, Unavailable> {
     let Some(family) = grant.family.clone() else { return Ok(None) };
     let (place, key) = (session::partition(&zone.bundle.zone, &grant.session.id), family.key());
-    let found = host.read(&place, Range::of(&key)).await?;
+    let found = strong::read(host, &place, Range::of(&key)).await?;
     let last = found.into_iter().find(|record| record.key == key && record.expires > now);
     let Some(last) = last.filter(|last| last.version == family.generation) else {
         return Ok(None);

@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::event::Event;
 use crate::grant::{self, Entry, Grant, Idle, Standing};
 use crate::host::{
-    self, Batch, Commit, Expect, Host, Kind, Partition, Range, Record, Unavailable, Write, commit,
+    self, Batch, Commit, Expect, Host, Kind, Partition, Range, Record, Unavailable, Write,
 };
 use crate::identity::Principal;
 use crate::limits;
@@ -25,6 +25,7 @@ use crate::own::{OwnToken, TokenTask};
 use crate::parties::{Claim, Parties};
 use crate::refresh::{Family, Turn, Turned};
 use crate::refusal::{Failure, Reason, Refusal, Slot};
+use crate::strong;
 use crate::task::{self, Envelope};
 
 /// The record of a session's opening.
@@ -171,7 +172,7 @@ async fn openings<H: Host>(
     host: &H,
     place: &Partition,
 ) -> Result<(Option<Record>, Option<Timestamp>), Unavailable> {
-    let records = host.read(place, Range::of(OPENED)).await?;
+    let records = strong::read(host, place, Range::of(OPENED)).await?;
     let active = records.iter().find(|record| record.key == ACTIVE).map(|record| record.expires);
     Ok((records.into_iter().find(|record| record.key == OPENED), active))
 }
@@ -211,7 +212,7 @@ pub async fn extend<H: Host>(
         index: index(grant, event, zone, moment.now, kept),
     };
     let partition = partition(&zone.bundle.zone, &grant.session.id);
-    match commit(host, &partition, batch).await? {
+    match strong::commit(host, &partition, batch).await? {
         Commit::Done => Ok(Entered::Recorded),
         Commit::Refused(key) if key == OPENED && grant.session.entry == Entry::Begin => {
             Ok(Entered::Overtaken)
@@ -383,7 +384,7 @@ pub(crate) async fn spend<H: Host>(
         index: Vec::new(),
     };
     let partition = partition(&zone.bundle.zone, &claim.name);
-    match commit(host, &partition, batch).await? {
+    match strong::commit(host, &partition, batch).await? {
         Commit::Done => Ok(()),
         Commit::Refused(_) => {
             let detail = "a single-use token was shown before";
@@ -417,7 +418,7 @@ pub async fn alive<H: Host>(
     let batch = Batch { id, now, until: None, expect, write, index };
     let partition = partition(&zone.bundle.zone, &token.sid);
     let refuse = |reason, detail: &str| Refusal::proof(Slot::Subject, reason, detail);
-    match commit(host, &partition, batch).await? {
+    match strong::commit(host, &partition, batch).await? {
         Commit::Done => Ok(()),
         Commit::Refused(key) if key == OPENED => {
             Err(refuse(Reason::SessionOver, "the session is over").into())

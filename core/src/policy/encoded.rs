@@ -49,11 +49,12 @@ mod form {
     use crate::active::{self, partition};
     use crate::host::{Batch, Range, Record, Write};
     use crate::publish::{NEVER, store};
+    use crate::strong;
 
     pub(super) async fn load<H: Host>(host: &H, name: &str, bundle: &Bundle) -> Option<Policies> {
         let zone = &bundle.zone;
         let wanted = record(name);
-        let found = host.read(&partition(zone), Range::of(&wanted)).await.ok()?;
+        let found = strong::read(host, &partition(zone), Range::of(&wanted)).await.ok()?;
         let pointer = found.into_iter().find(|record| record.key == wanted)?;
         let hash = String::from_utf8(pointer.value).ok()?;
         let bytes = active::stored(host, zone, &hash).await.ok()?;

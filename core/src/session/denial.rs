@@ -4,9 +4,10 @@ use super::{DENIALS, DENIED, partition, record};
 use crate::active::Active;
 use crate::encoding::{base64url, tagged_hash};
 use crate::event::Event;
-use crate::host::{self, Batch, Commit, Expect, Host, Record, Write, commit};
+use crate::host::{self, Batch, Commit, Expect, Host, Record, Write};
 use crate::limits;
 use crate::moment::{Moment, Timestamp};
+use crate::strong;
 
 /// Records a denial of verified parties, in the session that the hop would have entered. It spends
 /// and opens nothing. Returns whether the store took it.
@@ -38,7 +39,7 @@ pub async fn deny<H: Host>(
         write: vec![Write::Put(denied), Write::Put(count.clone())],
         index: vec![entry],
     };
-    match commit(host, &partition, batch).await {
+    match strong::commit(host, &partition, batch).await {
         Ok(Commit::Done) => true,
         Ok(Commit::Refused(_)) => {
             let batch = Batch {

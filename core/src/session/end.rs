@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{ENDED, OPENED, Opened, REVOKED, contended, kept_until, partition, record};
 use crate::active::Active;
-use crate::host::{Batch, Commit, Expect, Host, Unavailable, Write, commit};
+use crate::host::{Batch, Commit, Expect, Host, Unavailable, Write};
 use crate::moment::{Moment, Timestamp};
 use crate::own::OwnToken;
 use crate::refusal::{Failure, Reason, Refusal};
 use crate::status;
+use crate::strong;
 
 /// Who ended a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub async fn end<H: Host>(
         write: vec![Write::PutIfAbsent(ended)],
     };
     let partition = partition(&zone.bundle.zone, session);
-    match commit(host, &partition, batch).await? {
+    match strong::commit(host, &partition, batch).await? {
         Commit::Done => Ok(()),
         Commit::Refused(_) => {
             let what = "there is no such session, or it is over";
@@ -98,7 +99,7 @@ pub async fn revoke<H: Host>(
         write: vec![Write::PutIfAbsent(fact)],
     };
     let partition = partition(&zone.bundle.zone, &token.sid);
-    match commit(host, &partition, batch).await? {
+    match strong::commit(host, &partition, batch).await? {
         Commit::Done => Ok(()),
         // The batch has no condition, and where the fact is there already it stays: a store that
         // refuses it has not written it.

@@ -9,6 +9,7 @@ use super::{DENIALS, DENIED, ENDED, HOP, Opened, REVOKED, openings, partition};
 use crate::host::{Host, Partition, Range, Record, Unavailable};
 use crate::limits;
 use crate::moment::Timestamp;
+use crate::strong;
 
 /// The facts that say how a session stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +119,7 @@ pub async fn page<H: Host>(
     let mut page = Page { next: after, ..Page::default() };
     for _ in 0..limits::SESSION_READS {
         let range = Range { prefix: "", after: page.next.as_deref() };
-        let records = host.read(&place, range).await?;
+        let records = strong::read(host, &place, range).await?;
         let more = records.len() >= limits::BATCH_RECORDS;
         page.next = records.last().filter(|_| more).map(|record| record.key.clone());
         for record in records.iter().filter(|record| record.expires > now) {
@@ -166,7 +167,7 @@ async fn one<H: Host>(
     place: &Partition,
     key: &str,
 ) -> Result<Option<Record>, Unavailable> {
-    let found = host.read(place, Range::of(key)).await?;
+    let found = strong::read(host, place, Range::of(key)).await?;
     Ok(found.into_iter().find(|record| record.key == key))
 }
 

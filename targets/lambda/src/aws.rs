@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_kms::primitives::Blob;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use writ_core::deployment::WRAPPING_KEY;
 use writ_core::encoding::base64url;
 use writ_process::crypto::WrappingKey;
@@ -24,6 +26,7 @@ macro_rules! config {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new($settings.region.clone()))
             .credentials_provider($settings.credentials.clone())
+            .http_client(connections())
             // What may be tried again, and for how long, is the store's affair.
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts())
@@ -79,6 +82,15 @@ pub async fn wrapping_key(settings: &Settings) -> Result<WrappingKey, String> {
     WrappingKey::parse(&text, origin).map_err(|error| error.to_string())
 }
 
+/// The SDK's own, but for the time that a connection is kept for while nobody uses it: where an environment
+/// was frozen meanwhile, the other end may have closed it, and what is sent on it fails.
+fn connections() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(IDLE)
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build_https()
+}
+
 /// What fails fast can be tried again within the time of one call (`limits::STORE_SECS`).
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -88,5 +100,8 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
+/// How long an unused connection is kept: less than any load balancer keeps one for, and longer than the
+/// pauses of an environment that has work.
+const IDLE: Duration = Duration::from_secs(20);
 /// The name in KMS's encryption context that holds the zone's.
 const CONTEXT: &str = "writ-zone";

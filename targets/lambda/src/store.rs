@@ -54,7 +54,7 @@ impl Store {
         if let Some(entry) = batch.index.iter().find(|entry| !INDEXES.contains(&entry.index)) {
             return Err(Unavailable(format!("the table has no index `{}`", entry.index)));
         }
-        let end = end();
+        let end = end(CALL);
         let outcome = timeout_at(end, self.settle(partition, &batch, end)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(silent()))?;
         in_time(&batch)?;
@@ -163,7 +163,7 @@ impl Store {
             async { if own { self.query(partition, range).await } else { Ok(Vec::new()) } };
         let both = async { tokio::try_join!(facts, others) };
         let (facts, mut records) =
-            timeout_at(end(), both).await.unwrap_or_else(|_| Err(silent()))?;
+            timeout_at(end(READ), both).await.unwrap_or_else(|_| Err(silent()))?;
         if let Some(facts) = facts {
             let facts = Place::Facts.records(&facts).ok_or_else(unreadable)?;
             records.extend(facts.into_iter().map(|stored| stored.record));
@@ -251,7 +251,7 @@ impl Store {
             // What happened at that instant sorts after the bare instant.
             .expression_attribute_values(":at", layout::text(after.unwrap_or(from)))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX));
-        let page = timeout_at(end(), patiently(|| query.clone().send())).await;
+        let page = timeout_at(end(CALL), patiently(|| query.clone().send())).await;
         let page = page.unwrap_or_else(|_| Err(silent()))?;
         let entries = page.items().iter().map(layout::listed).collect::<Option<Vec<_>>>();
         let entries = entries.ok_or_else(unreadable)?;
@@ -292,7 +292,7 @@ impl Store {
             items.push(TransactWriteItem::builder().put(put.map_err(broken)?).build());
         }
         let write = self.client.transact_write_items().set_transact_items(Some(items)).send();
-        let written = timeout_at(end(), write).await.map_err(|_| silent())?;
+        let written = timeout_at(end(CALL), write).await.map_err(|_| silent())?;
         written.map(|_| ()).map_err(unavailable)
     }
 
@@ -307,7 +307,7 @@ impl Store {
             .key_condition_expression("#pk = :pk")
             .expression_attribute_names("#pk", PK)
             .expression_attribute_values(":pk", layout::text(layout::copy(zone, name)));
-        let page = timeout_at(end(), patiently(|| query.clone().send())).await;
+        let page = timeout_at(end(CALL), patiently(|| query.clone().send())).await;
         let page = page.unwrap_or_else(|_| Err(silent()))?;
         Ok(whole(page.items()))
     }
@@ -359,14 +359,14 @@ fn is_contention(code: Option<&str>) -> bool {
     code.is_some_and(|code| CONTENTION.contains(&code))
 }
 
-/// Makes a read until it is not throttled any more.
+/// Makes a read until it is not throttled any more, for as long as one may take.
 async fn patiently<T, E, R, F>(request: impl Fn() -> F) -> Result<T, Unavailable>
 where
     F: Future<Output = Result<T, SdkError<E, R>>>,
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
-    let end = end();
+    let end = end(READ);
     for attempt in 0.. {
         match request().await {
             Ok(answer) => return Ok(answer),
@@ -394,9 +394,9 @@ async fn pause(attempt: u32, end: Instant) -> Result<bool, Unavailable> {
     Ok(true)
 }
 
-fn end() -> Instant {
+fn end(time: Duration) -> Instant {
     let now = Instant::now();
-    now.checked_add(Duration::from_secs(limits::STORE_SECS)).unwrap_or(now)
+    now.checked_add(time).unwrap_or(now)
 }
 
 fn in_time(batch: &Batch) -> Result<(), Unavailable> {
@@ -417,7 +417,7 @@ where
 }
 
 fn silent() -> Unavailable {
-    Unavailable(format!("the table gave no answer within {} s", limits::STORE_SECS))
+    Unavailable("the table gave no answer in time".to_owned())
 }
 
 fn unreadable() -> Unavailable {
@@ -441,6 +441,10 @@ const CONTENTION: [&str; 8] = [
     "ThrottlingException",
     "RequestLimitExceeded",
 ];
+/// What a call may take.
+const CALL: Duration = Duration::from_secs(limits::STORE_SECS);
+/// What a read may take.
+const READ: Duration = Duration::from_millis(limits::READ_MILLIS);
 const PAUSE_MILLIS: u64 = 10;
 const PAUSE_MILLIS_MAX: u64 = 400;
 /// What an attempt may take, to be worth making.

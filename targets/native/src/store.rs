@@ -3,7 +3,8 @@
 //! One thread writes. It takes every batch that is waiting, applies them in order inside one
 //! transaction and answers each only after the transaction is on disk, so many batches share one
 //! flush. Another thread reads, on its own connection. Callers wait no longer than
-//! [`limits::STORE_SECS`]; then the outcome is unknown, and unknown counts as unavailable.
+//! [`limits::STORE_SECS`], and for a read half of that; then the outcome is unknown, and unknown counts
+//! as unavailable.
 //!
 //! INVARIANT: no answer goes out before the flush that makes it true.
 
@@ -84,7 +85,7 @@ impl Store {
         batch.within_limits(partition.kind).map_err(|reason| Unavailable(reason.into()))?;
         let (reply, answer) = oneshot::channel();
         let job = Job { partition: partition.clone(), batch, reply };
-        ask(&self.commands, Command::Commit(job), answer).await?
+        ask(&self.commands, Command::Commit(job), answer, CALL).await?
     }
 
     /// Reads the records of `partition` in `range`, as
@@ -101,7 +102,7 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let partition = partition.clone();
         let lookup = Lookup::Records { partition, start: range.start(), end: range.end(), reply };
-        ask(&self.lookups, lookup, answer).await?
+        ask(&self.lookups, lookup, answer, READ).await?
     }
 
     /// Lists entries of an index, as [`writ_core::host::Host::list`] says.
@@ -112,7 +113,7 @@ impl Store {
     pub async fn list(&self, zone: &str, listing: &Listing) -> Result<Page, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let lookup = Lookup::Entries { zone: zone.into(), listing: listing.clone(), reply };
-        ask(&self.lookups, lookup, answer).await?
+        ask(&self.lookups, lookup, answer, CALL).await?
     }
 
     /// Deletes records and index entries that expired long enough before `now`, at most
@@ -123,7 +124,7 @@ impl Store {
     /// The disk fails, another process holds the store, or no answer came in time.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        ask(&self.commands, Command::Sweep(now, reply), answer).await?
+        ask(&self.commands, Command::Sweep(now, reply), answer, CALL).await?
     }
 
     /// Finishes every batch accepted so far, folds the log into the file and stops writing.
@@ -133,15 +134,16 @@ impl Store {
     /// No answer came in time. What was answered before is on disk all the same.
     pub async fn close(&self) -> Result<(), Unavailable> {
         let (reply, answer) = oneshot::channel();
-        ask(&self.commands, Command::Close(reply), answer).await
+        ask(&self.commands, Command::Close(reply), answer, CALL).await
     }
 }
 
-/// Sends `request` to a thread and waits for its answer, all within the time of one call.
+/// Sends `request` to a thread and waits for its answer, all within the time of the call.
 async fn ask<T, A>(
     thread: &mpsc::Sender<T>,
     request: T,
     answer: oneshot::Receiver<A>,
+    time: Duration,
 ) -> Result<A, Unavailable> {
     let stopped = || Unavailable("the store's thread has stopped".into());
     let exchange = async {
@@ -149,13 +151,17 @@ async fn ask<T, A>(
         answer.await.map_err(|_| stopped())
     };
     // On a timeout the receiver is dropped, and the writer skips a batch that nobody waits for.
-    timeout(Duration::from_secs(limits::STORE_SECS), exchange).await.unwrap_or_else(|_| {
-        Err(Unavailable(format!("the store gave no answer within {} s", limits::STORE_SECS)))
-    })
+    timeout(time, exchange)
+        .await
+        .unwrap_or_else(|_| Err(Unavailable(format!("the store gave no answer within {time:?}"))))
 }
 
 /// Rows of each table that one sweep deletes at most: a few milliseconds of the writer's time.
 pub const SWEEP_ROWS: usize = 1_000;
 
+/// What a call may take.
+const CALL: Duration = Duration::from_secs(limits::STORE_SECS);
+/// What a read may take.
+const READ: Duration = Duration::from_millis(limits::READ_MILLIS);
 /// Batches waiting for the writer; beyond that, callers wait for a place within their time.
 const QUEUE: usize = 1_024;

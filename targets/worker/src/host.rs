@@ -1,9 +1,12 @@
 //! What this platform lends the core.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
+use js_sys::futures::future_to_promise;
 use serde::Serialize;
-use worker::{Env, KvStore};
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, KvStore};
 use writ_core::deployment::{Deployment, WRAPPING_KEY};
 use writ_core::event::Event;
 use writ_core::host::{
@@ -26,6 +29,8 @@ pub(crate) struct Edge {
     /// The deployment.
     pub(crate) deployment: Rc<Deployment>,
     env: Env,
+    /// What has the platform wait for what follows the answer; none where no answer is waited for.
+    context: Option<Rc<Context>>,
     objects: Objects,
     began: f64,
 }
@@ -36,7 +41,7 @@ impl Edge {
     /// # Errors
     ///
     /// The deployment is not complete. What is missing has been said in the log.
-    pub(crate) fn new(env: &Env) -> Result<Self, Unavailable> {
+    pub(crate) fn new(env: &Env, context: Option<Rc<Context>>) -> Result<Self, Unavailable> {
         let deployment = memory::deployment(env).and_then(|deployment| {
             let objects = Objects::new(env).map_err(|unavailable| vec![unavailable.0])?;
             Ok((deployment, objects))
@@ -47,7 +52,7 @@ impl Edge {
             }
             Unavailable(mistakes.join("; "))
         })?;
-        Ok(Self { deployment, env: env.clone(), objects, began: moment::millis() })
+        Ok(Self { deployment, env: env.clone(), context, objects, began: moment::millis() })
     }
 
     /// Has the index delete its expired entries. It goes on by itself where there are many.
@@ -67,6 +72,17 @@ impl Edge {
 
     fn copies(&self) -> Option<KvStore> {
         self.env.kv("COPIES").ok()
+    }
+
+    /// Does what no answer waits for. It owns all that it needs: the request may be over before it.
+    async fn behind(&self, work: impl Future<Output = ()> + 'static) {
+        let Some(context) = &self.context else { return work.await };
+        let work = future_to_promise(AssertUnwindSafe(async move {
+            work.await;
+            Ok(JsValue::UNDEFINED)
+        }));
+        // Where the platform does not take it, it goes on for as long as the request does.
+        let _ = (**context).as_ref().wait_until(&work);
     }
 }
 
@@ -91,7 +107,10 @@ impl Outside for Edge {
             if left < KV_MOST_SECS {
                 put = put.expiration(expires.0.unsigned_abs());
             }
-            let _ = within(KV_MILLIS, put.execute()).await;
+            let put = async move {
+                let _ = within(KV_PUT_MILLIS, put.execute()).await;
+            };
+            self.behind(put).await;
         }
         Ok(())
     }
@@ -177,6 +196,9 @@ fn copy(zone: &str, name: &str) -> String {
 
 /// How long a copy is waited for: the origin answers in that time.
 const KV_MILLIS: u32 = 1_000;
+/// How long the writing of a copy may take, which nobody waits for: less than the 30 s that the platform
+/// allows after an answer.
+const KV_PUT_MILLIS: u32 = 10_000;
 /// KV refuses to keep anything for less.
 const KV_LEAST_SECS: i64 = 60;
 /// What is kept longer than this is kept for good: ten years.

@@ -1,8 +1,10 @@
 //! Requests and answers, converted between the platform's form and the core's.
 
+use std::rc::Rc;
+
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Response, ResponseInit};
-use worker::Env;
+use worker::{Context, Env};
 use writ_core::{Unread, http, limits};
 use writ_isolate::http::{headers, render};
 use writ_isolate::{body, moment, within};
@@ -14,8 +16,12 @@ use crate::host::Edge;
 /// # Errors
 ///
 /// The platform does not take the answer.
-pub(crate) async fn answer(request: &web_sys::Request, env: &Env) -> Result<Response, JsValue> {
-    let Ok(host) = Edge::new(env) else { return unavailable() };
+pub(crate) async fn answer(
+    request: &web_sys::Request,
+    env: &Env,
+    context: Rc<Context>,
+) -> Result<Response, JsValue> {
+    let Ok(host) = Edge::new(env, Some(context)) else { return unavailable() };
     // One byte more than the limit tells the core that there was more.
     let most = limits::BODY_BYTES.saturating_add(1);
     let millis = u32::try_from(limits::BODY_SECS.saturating_mul(1_000)).unwrap_or(u32::MAX);

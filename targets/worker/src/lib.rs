@@ -7,6 +7,7 @@
 //! The target is longer than the other ones because two sides of a call are here: the Worker that
 //! asks, and the Durable Object (`partition.rs`, `index.rs`) that is asked.
 
+use std::rc::Rc;
 use std::sync::Once;
 
 use js_sys::futures::{JsFuture, future_to_promise};
@@ -34,10 +35,12 @@ async fn fetch(
     hush();
     // The answer is the platform's to wait for, and not only the client's: what was begun comes to
     // its end after a client hangs up.
+    let context = Rc::new(context);
+    let own = Rc::clone(&context);
     let answer = future_to_promise(std::panic::AssertUnwindSafe(async move {
-        Ok(http::answer(&request, &env).await?.into())
+        Ok(http::answer(&request, &env, own).await?.into())
     }));
-    context.as_ref().wait_until(&answer)?;
+    (*context).as_ref().wait_until(&answer)?;
     Ok(JsFuture::from(answer).await?.unchecked_into())
 }
 
@@ -46,7 +49,7 @@ async fn fetch(
 #[event(scheduled)]
 async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
     hush();
-    let Ok(host) = Edge::new(&env) else { return };
+    let Ok(host) = Edge::new(&env, None) else { return };
     if let Err(unavailable) = host.sweep().await {
         worker::console_warn!("the index was not swept: {}", unavailable.0);
     }

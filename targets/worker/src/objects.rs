@@ -114,7 +114,10 @@ async fn ask(
     path: &str,
     body: &str,
 ) -> Result<String, Unavailable> {
-    let millis = limits::STORE_SECS.saturating_mul(1_000);
+    let millis = match path {
+        "read" => limits::READ_MILLIS,
+        _ => limits::STORE_SECS.saturating_mul(1_000),
+    };
     let asked = send(namespace, name, path, body);
     match within(u32::try_from(millis).unwrap_or(u32::MAX), asked).await {
         Some(Ok((200, answer))) => Ok(answer),

@@ -101,11 +101,13 @@ impl Trial<'_> {
         }
     }
 
-    /// What the answer may be. A single commit that is not answered is asked for again, and found to be
-    /// done or done then. Where others are writing, changes of the zone try again.
+    /// What the answer may be. A single strong call that is not answered is made again: a commit is found to
+    /// be done or is done then. Where others are writing, changes of the zone try again.
     fn answers(&self, call: Call, when: When, effect: &Effect) -> Vec<u16> {
         match (call, when, effect) {
-            (Call::Publish | Call::Published, _, _) => vec![self.status],
+            (Call::Publish | Call::Published, _, _) | (Call::Read, When::Nth(_), _) => {
+                vec![self.status]
+            }
             (Call::Commit, When::Nth(_), Effect::Unavailable | Effect::Lost) => vec![self.status],
             (Call::Commit, When::Nth(_), _) => vec![self.status, 503],
             _ => vec![503],

@@ -133,6 +133,35 @@ fn kv_that_knows_nothing_changes_nothing() {
     assert_eq!(spoiled.status(&spoiled.once()), 200);
 }
 
+/// A copy is written behind the answer: however long KV takes for it, nobody waits, and it is there later.
+#[test]
+fn kv_that_hangs_delays_no_answer() {
+    let mut spoiled = Spoiled::start();
+    spoiled.spoil(json!({ "get": "empty", "put": "slow" }));
+    // The first exchange of an isolate puts the bundle and a key set there; a busy machine has three tries.
+    let mut took = (0..3).map(|_| {
+        spoiled.running.restart();
+        let request = spoiled.once();
+        let began = Instant::now();
+        assert_eq!(spoiled.status(&request), 200);
+        began.elapsed()
+    });
+    assert!(took.any(|took| took < Duration::from_secs(2)));
+    spoiled.spoil(json!({}));
+    let fetched = |spoiled: &Spoiled| {
+        let asked = spoiled.running.deployment.server.asked();
+        asked.iter().filter(|path| *path == "/keys/jobs").count()
+    };
+    let found = (0..5).any(|_| {
+        spoiled.running.restart();
+        let before = fetched(&spoiled);
+        assert_eq!(spoiled.status(&spoiled.once()), 200);
+        std::thread::sleep(Duration::from_millis(300));
+        fetched(&spoiled) == before
+    });
+    assert!(found, "a new isolate finds the key set in KV");
+}
+
 /// Whoever can write to KV does not say whose signature counts: a key set that lies there without our tag
 /// is none, and the issuer is asked.
 #[test]

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(crate) struct Faults {
     next: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<Fault>>,
     sent: Mutex<Vec<(String, Vec<u8>)>>,
+    /// How often connections were cut.
+    cuts: AtomicUsize,
 }
 
 impl Faults {
@@ -63,6 +66,12 @@ impl Faults {
     /// No request goes wrong any more.
     pub(crate) fn stop(&self) {
         *self.always.lock().unwrap() = None;
+    }
+
+    /// The connections that are there are dead, as after minutes in which nobody used them: what comes on
+    /// one is not answered, and ends it.
+    pub(crate) fn cut(&self) {
+        self.cuts.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Operation and body of each request since the last look.
@@ -92,7 +101,7 @@ impl Aws {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || pass(stream, behind, &shared));
+                std::thread::spawn(move || serve(stream, behind, &shared));
             }
         });
         let url = format!("http://127.0.0.1:{port}");
@@ -166,13 +175,24 @@ fn moto() -> &'static Value {
     places
 }
 
-/// Passes one request on, unless it is to go wrong.
-fn pass(mut client: TcpStream, behind: &str, faults: &Faults) -> Option<()> {
-    let mut reader = BufReader::new(client.try_clone().ok()?);
+/// Passes one request after the other on, for as long as nothing goes wrong.
+fn serve(client: TcpStream, behind: &str, faults: &Faults) {
+    let cuts = faults.cuts.load(Ordering::SeqCst);
+    let mut client = BufReader::new(client);
+    while pass(&mut client, behind, faults, cuts).is_some() {}
+}
+
+/// Passes one request on, unless it is to go wrong. `cuts` were made before its connection.
+fn pass(
+    client: &mut BufReader<TcpStream>,
+    behind: &str,
+    faults: &Faults,
+    cuts: usize,
+) -> Option<()> {
     let (mut head, mut operation, mut length) = (String::new(), String::new(), 0_usize);
     loop {
         let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
+        if client.read_line(&mut line).ok()? == 0 {
             return None;
         }
         let (name, value) = line.trim().split_once(':').unwrap_or((line.trim(), ""));
@@ -185,15 +205,21 @@ fn pass(mut client: TcpStream, behind: &str, faults: &Faults) -> Option<()> {
         head.push_str(&line);
     }
     let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    client.read_exact(&mut body).ok()?;
     faults.sent.lock().unwrap().push((operation, body.clone()));
+    if faults.cuts.load(Ordering::SeqCst) > cuts {
+        return None;
+    }
     let always = faults.always.lock().unwrap().clone();
     let fault = faults.next.lock().unwrap().pop_front().or(always);
     match &fault {
         Some(Fault::Refused) => return None,
         Some(Fault::Delay(millis)) => std::thread::sleep(Duration::from_millis(*millis)),
         Some(Fault::Lost) | None => {}
-        Some(error) => return client.write_all(answer(error).as_bytes()).ok(),
+        Some(error) => {
+            client.get_mut().write_all(answer(error).as_bytes()).ok()?;
+            return None;
+        }
     }
     let mut service = TcpStream::connect(behind).ok()?;
     service.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).ok()?;
@@ -203,7 +229,17 @@ fn pass(mut client: TcpStream, behind: &str, faults: &Faults) -> Option<()> {
     if matches!(fault, Some(Fault::Lost)) {
         return None;
     }
-    client.write_all(&answer).ok()
+    client.get_mut().write_all(&kept(&answer)?).ok()
+}
+
+/// An answer after which the connection stays: moto ends its own, and DynamoDB does not.
+fn kept(answer: &[u8]) -> Option<Vec<u8>> {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let (head, rest) = answer.split_at(end);
+    let head = String::from_utf8(head.to_vec()).ok()?.replacen("HTTP/1.0", "HTTP/1.1", 1);
+    let ends = |line: &&str| !line.to_ascii_lowercase().starts_with("connection:");
+    let head: Vec<&str> = head.split("\r\n").filter(ends).collect();
+    Some([head.join("\r\n").as_bytes(), rest].concat())
 }
 
 /// An answer in DynamoDB's words.

@@ -19,6 +19,7 @@ mod aws;
 #[path = "../../../../tests/contract.rs"]
 mod contract;
 mod faults;
+mod idle;
 
 impl Strong for Store {
     async fn commit(&self, partition: &Partition, batch: Batch) -> Result<Commit, Unavailable> {
@@ -73,21 +74,25 @@ fn hop(id: &str, first: bool, applications: usize) -> Batch {
     Batch { index, ..batch(id, expect, write) }
 }
 
-/// On a thread of its own: without optimization, the SDK's futures and the contract's 64 at once are
-/// more than a test's usual stack holds.
+/// Runs a test on a thread of its own: without optimization, the SDK's futures beneath the core's, or 64
+/// at once, are more than a test's usual stack holds.
+fn deeply<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test());
+    };
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(run).unwrap();
+    thread.join().unwrap();
+}
+
 #[test]
 fn keeps_the_contract() {
-    let contract = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let aws = Aws::start();
-            contract::holds(&aws.store(), "first").await;
-            // The contract's records are items of their own; facts lie together.
-            facts_keep_the_contract(&aws.store()).await;
-        });
-    };
-    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(contract).unwrap();
-    thread.join().unwrap();
+    deeply(|| async {
+        let aws = Aws::start();
+        contract::holds(&aws.store(), "first").await;
+        // The contract's records are items of their own; facts lie together.
+        facts_keep_the_contract(&aws.store()).await;
+    });
 }
 
 /// Conditions on records that lie together, and on both kinds in one batch.
