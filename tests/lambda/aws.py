@@ -8,6 +8,7 @@ import pathlib
 import threading
 
 import boto3
+import faults
 import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
@@ -55,13 +56,23 @@ def one_at_a_time():
     return answer
 
 
+def serve(application):
+    """Serves for as long as the process lives, at the URL that it returns."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
 class Aws:
     """A server that plays AWS for as long as the process lives."""
 
     def __init__(self):
-        server = make_server("127.0.0.1", 0, one_at_a_time(), threaded=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.moto = one_at_a_time()
+        self.url = serve(self.moto)
+
+    def spoiled(self, path):
+        """The URL at which requests go wrong as a file says."""
+        return serve(faults.spoiled(self.moto, path))
 
     def client(self, service):
         return boto3.client(service, region_name=REGION, endpoint_url=self.url)

@@ -19,6 +19,7 @@ pub mod deployment;
 pub mod der;
 pub mod emulation;
 pub mod faults;
+pub mod faulty;
 pub mod fixtures;
 pub mod forms;
 pub mod front;
