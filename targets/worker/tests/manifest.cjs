@@ -37,6 +37,23 @@ function miniflare(options) {
   return new Miniflare({ host: '127.0.0.1', port: 0, cf: false, log: new Log(LogLevel.ERROR), ...options });
 }
 
+// The processor time of our child workerd, in milliseconds: user and system, all its threads.
+function consumed() {
+  for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    let stat;
+    try {
+      stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
+    } catch {
+      continue; // It has ended meanwhile.
+    }
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (stat.includes('(workerd)') && Number(fields[1]) === process.pid) {
+      return (Number(fields[11]) + Number(fields[12])) * 10; // Ticks of 10 ms.
+    }
+  }
+  throw new Error('workerd does not run');
+}
+
 // Serves what `start` starts until our stdin ends; whoever kills us instead leaves workerd behind. `told` gets
 // each line that comes before.
 async function serve(start, told = () => {}) {
@@ -68,4 +85,4 @@ function need(file, command) {
   process.exit(1);
 }
 
-module.exports = { root, tool, declared, miniflare, serve, run };
+module.exports = { root, tool, declared, miniflare, consumed, serve, run };
