@@ -8,6 +8,7 @@ import pathlib
 import threading
 
 import boto3
+import faults
 import yaml
 from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -62,15 +63,25 @@ def without_snapshots():
     Table.__deepcopy__ = lambda table, memo: table
 
 
+def serve(application):
+    """Serves for as long as the process lives, at the URL that it returns."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
 class Aws:
     """A server that plays AWS for as long as the process lives."""
 
     def __init__(self):
         if os.environ.get("WRIT_SNAPSHOTS") == "none":
             without_snapshots()
-        server = make_server("127.0.0.1", 0, one_at_a_time(), threaded=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.moto = one_at_a_time()
+        self.url = serve(self.moto)
+
+    def spoiled(self, path):
+        """The URL at which requests go wrong as a file says."""
+        return serve(faults.spoiled(self.moto, path))
 
     def client(self, service):
         return boto3.client(service, region_name=REGION, endpoint_url=self.url)

@@ -5,6 +5,7 @@ moto's table. See tests/README.md for what a target's script is told and says.
     WRIT_ENVIRONMENTS  how many environments each instance has, as many as requests it answers at once
     WRIT_WRAPPING_BY   `secret` (if absent) or `kms`: where the wrapping key is
     WRIT_SNAPSHOTS     `none`: aws.py says what for
+    WRIT_FAULTS        a file, read at every call to the table: faults.py says what may be in it
 
 A line `restart` on stdin starts the function's environments anew on the same store.
 """
@@ -37,10 +38,11 @@ def main():
     store.create_table()
     if ITEMS.exists():
         store.restore(ITEMS)
+    faults = os.environ.get("WRIT_FAULTS")
     told = {
         "WRIT_TABLE": aws.TABLE,
         # Where requests to AWS go wrong on purpose, something stands in between.
-        "AWS_ENDPOINT_URL": os.environ.get("WRIT_FAULTS") or store.url,
+        "AWS_ENDPOINT_URL": store.spoiled(pathlib.Path(faults)) if faults else store.url,
         **store.wrapping(
             os.environ["WRIT_WRAPPING_KEY"],
             os.environ["WRIT_ZONE"],

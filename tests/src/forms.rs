@@ -23,6 +23,17 @@ pub fn token_request(fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> Request {
     form("/oauth/token", fields)
 }
 
+/// An exchange of a platform's token, by its bearer, for the files of the zone `plain`.
+#[must_use]
+pub fn once(token: &str) -> Request {
+    token_request(&[
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", token),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+        ("resource", "https://files.example/api"),
+    ])
+}
+
 /// A form for another endpoint.
 #[must_use]
 pub fn form(path: &str, fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> Request {

@@ -20,6 +20,7 @@ pub mod der;
 pub mod emulation;
 pub mod example;
 pub mod faults;
+pub mod faulty;
 pub mod fixtures;
 pub mod forms;
 pub mod front;

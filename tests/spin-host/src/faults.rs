@@ -1,12 +1,13 @@
 //! Misbehaviour on request: a JSON file, read again whenever it changes.
 //!
 //! ```json
-//! {"store": {"call": 2, "does": "late", "millis": 6000}, "key_value": "empty", "spoof": true}
+//! {"store": {"call": 2, "times": 1, "does": "late", "millis": 6000}, "key_value": "empty", "spoof": true}
 //! ```
 //!
-//! `store` is about one call to SQLite or Redis, counted from 1 since the file last changed (0: every
-//! call): `refuse` fails before anything is done, `contended` fails as a locked database does, `slow`
-//! waits first, `late` waits after it was done, `lost` fails after it was done. `key_value` knows nothing
+//! `store` is about a call to SQLite or Redis, counted from 1 since the file last changed, and those after
+//! it, `times` in all (1, where it is absent): `refuse` fails before anything is done, `contended` fails as a
+//! locked database does, `slow` waits first, `late` waits after it was done, `lost` fails after it was done.
+//! How many were made is in the file of that name with `.made` behind it. `key_value` knows nothing
 //! (`empty`), answers with the value before the last (`stale`), or fails (`broken`). `spoof` has each
 //! request arrive with `spin-*` headers that a client forged, before Spin's own. `short` has a body end
 //! before the length that its head says, without an error.
@@ -21,8 +22,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wanted {
-    /// What becomes of a call to the store.
-    pub store: Option<Call>,
+    /// What becomes of calls to the store.
+    pub store: Option<Calls>,
     /// How the key-value store is.
     pub key_value: KeyValue,
     /// Whether requests come with forged headers.
@@ -31,17 +32,24 @@ pub struct Wanted {
     pub short: bool,
 }
 
-/// What becomes of one call to the store.
+/// What becomes of calls to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Call {
-    /// Which call, from 1; 0 for each.
+pub struct Calls {
+    /// The first of them, counted from 1.
     pub call: usize,
-    /// What it does instead.
+    /// How many.
+    #[serde(default = "one")]
+    pub times: usize,
+    /// What they do instead.
     pub does: Does,
-    /// How long it waits.
+    /// How long they wait.
     #[serde(default)]
     pub millis: u64,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What a call does.
@@ -112,8 +120,13 @@ impl Faults {
         let wanted = self.wanted().store;
         let mut state = self.state.lock().expect("no panic");
         state.2 += 1;
-        let call = wanted.filter(|call| call.call == 0 || call.call == state.2)?;
-        Some((call.does, Duration::from_millis(call.millis)))
+        let made = state.2;
+        if let Some(path) = &self.path {
+            let _ = std::fs::write(path.with_added_extension("made"), made.to_string());
+        }
+        let struck = |calls: &Calls| made >= calls.call && made - calls.call < calls.times;
+        let calls = wanted.filter(struck)?;
+        Some((calls.does, Duration::from_millis(calls.millis)))
     }
 
     /// Runs a call to the store, as is wanted. `broken` and `busy` are the store's ways to fail.

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use writ_core::http::Request;
 use writ_core::limits;
 use writ_tests::client::parts;
-
-use super::service::Service;
+use writ_tests::faulty::Faulty;
 
 /// How a body stops before its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +23,7 @@ enum Stops {
 
 #[test]
 fn half_a_form_begins_nothing() {
-    let service = Service::start(&[]);
+    let service = Faulty::start("spin", &[]);
     for (number, stops) in (1..).zip([Stops::Closed, Stops::HalfClosed, Stops::Chunked]) {
         let (request, half) = cut(&service);
         let mut stream = begin(&service, &request, half, stops == Stops::Chunked);
@@ -45,7 +44,7 @@ fn half_a_form_begins_nothing() {
 /// A platform may take a connection that ends for the end of a body.
 #[test]
 fn a_body_that_is_shorter_than_was_said_begins_nothing() {
-    let service = Service::start(&[]);
+    let service = Faulty::start("spin", &[]);
     let request = service.once();
     service.spoil(&json!({ "short": true }));
     assert_eq!(service.status(&request), 400);
@@ -56,7 +55,7 @@ fn a_body_that_is_shorter_than_was_said_begins_nothing() {
 
 #[test]
 fn a_body_may_take_its_time_and_no_longer() {
-    let service = Service::start(&[]);
+    let service = Faulty::start("spin", &[]);
     let (request, half) = cut(&service);
     let began = Instant::now();
     let mut stream = begin(&service, &request, half, false);
@@ -79,7 +78,7 @@ fn a_body_may_take_its_time_and_no_longer() {
 }
 
 /// An exchange, and how much of its body is an exchange too.
-fn cut(service: &Service) -> (Request, usize) {
+fn cut(service: &Faulty) -> (Request, usize) {
     let mut request = service.once();
     let half = request.body.len();
     request.body.extend(b"&scope=read");
@@ -87,7 +86,7 @@ fn cut(service: &Service) -> (Request, usize) {
 }
 
 /// Sends a request's head and the beginning of its body.
-fn begin(service: &Service, request: &Request, half: usize, chunked: bool) -> TcpStream {
+fn begin(service: &Faulty, request: &Request, half: usize, chunked: bool) -> TcpStream {
     let authority = &service.running.instances[0];
     let (head, body) = parts(authority, request);
     let (mut head, mut part) = (String::from_utf8(head).unwrap(), body[..half].to_vec());
@@ -107,7 +106,7 @@ fn begin(service: &Service, request: &Request, half: usize, chunked: bool) -> Tc
 }
 
 /// The last of so many events of requests that did not come whole.
-fn event(service: &Service, count: usize) -> Value {
+fn event(service: &Faulty, count: usize) -> Value {
     let broken = |event: &Value| event["reason"] == "body_incomplete";
     let mut events = service.running.await_events(count, broken);
     assert_eq!(events.len(), count, "{events:?}");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use writ_core::bundle::Bundle;
-use writ_tests::forms::token_request;
+use writ_tests::forms::once;
 use writ_tests::operator;
 use writ_tests::running::Running;
 use writ_tests::target::clock;
@@ -19,12 +19,7 @@ fn decided(running: &Running) -> Decided {
     let token = running.sign(json!({ "from": "jobs", "claims": { "sub": "job" } }), clock());
     let exchange = |event: &Value| event["endpoint"] == "token";
     let before = running.events().into_iter().filter(exchange).count();
-    let answer = running.send(&token_request(&[
-        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-        ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
-        ("subject_token", &token),
-        ("resource", "https://files.example/api"),
-    ]));
+    let answer = running.send(&once(&token));
     let error = answer.json().unwrap()["error"].as_str().map(str::to_owned);
     let event = running.await_events(before + 1, exchange).pop().unwrap();
     (answer.status, error, event["policies"].clone())

@@ -1,146 +1,22 @@
-//! The component on what only this host does to it: faults of its store, copies that are wrong, forged
-//! headers, two processes on one Redis, and settings that it must refuse.
+//! The component on what only this host does to it: copies that are wrong, forged headers, two processes on
+//! one Redis, and settings that it must refuse. What its store does to it is in `stores.rs`.
 
-use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use writ_core::http::Request;
-use writ_core::limits;
-use writ_tests::client::Answer;
-use writ_tests::forms::token_request;
-use writ_tests::running::Running;
-use writ_tests::target::{clock, get};
-
-/// A target with a file of faults.
-pub(super) struct Service {
-    pub(super) running: Running,
-    faults: tempfile::NamedTempFile,
-    count: Cell<u32>,
-}
-
-impl Service {
-    pub(super) fn start(options: &[(&str, &str)]) -> Self {
-        let faults = tempfile::NamedTempFile::new().unwrap();
-        let path = faults.path().to_str().unwrap().to_owned();
-        let mut all = vec![("WRIT_FAULTS", path.as_str())];
-        all.extend_from_slice(options);
-        Self { running: Running::with("spin", "plain", &all), faults, count: Cell::new(0) }
-    }
-
-    pub(super) fn spoil(&self, faults: &Value) {
-        std::fs::write(self.faults.path(), faults.to_string()).unwrap();
-    }
-
-    /// An exchange of a proof that was never shown.
-    pub(super) fn once(&self) -> Request {
-        self.count.set(self.count.get() + 1);
-        let claims = json!({ "sub": "job", "jti": format!("proof-{}", self.count.get()) });
-        let token = self.running.sign(json!({ "from": "jobs", "claims": claims }), clock());
-        let fields = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
-            ("subject_token", &token),
-            ("resource", "https://files.example/api"),
-        ];
-        token_request(&fields)
-    }
-
-    /// Ends the Redis that the target's script started, whose log is named after its port. Where a port
-    /// was taken there is another log, of a server that did not come up.
-    fn end_redis(&self) {
-        let files = std::fs::read_dir(self.running.path("")).unwrap().flatten();
-        let port = files.into_iter().find_map(|file| {
-            let name = file.file_name().into_string().ok()?;
-            let log = std::fs::read_to_string(file.path()).ok()?;
-            let name = log.contains("Ready to accept connections").then_some(name)?;
-            name.strip_prefix("redis-")?.strip_suffix(".log")?.parse::<u16>().ok()
-        });
-        let mut stream = TcpStream::connect(("127.0.0.1", port.unwrap())).unwrap();
-        stream.write_all(b"SHUTDOWN NOSAVE\r\n").unwrap();
-        // It hangs up when it ends, and says nothing before.
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        assert!(answer.is_empty(), "{answer:?}");
-    }
-
-    fn send(&self, request: &Request) -> Answer {
-        self.running.send(request)
-    }
-
-    pub(super) fn status(&self, request: &Request) -> u16 {
-        self.send(request).status
-    }
-}
+use serde_json::json;
+use writ_tests::faulty::Faulty;
+use writ_tests::target::get;
 
 const STORES: [&str; 2] = ["sqlite", "redis"];
-
-/// Whatever becomes of any one call to the store: a token at most once for a proof, never without its
-/// record, and afterwards everything goes on.
-#[test]
-fn a_store_that_fails_at_any_call_issues_nothing_twice() {
-    for store in STORES {
-        let service = Service::start(&[("WRIT_STORE", store)]);
-        assert_eq!(service.status(&service.once()), 200, "{store}");
-        for does in ["refuse", "contended", "lost"] {
-            let mut unaffected = 0;
-            for call in 1..=12 {
-                let request = service.once();
-                service.spoil(&json!({ "store": { "call": call, "does": does } }));
-                let first = service.send(&request);
-                assert!([200, 503].contains(&first.status), "{store} {does} {call}");
-                if first.status == 503 {
-                    assert!(first.header("retry-after").is_some(), "{store} {does} {call}");
-                    assert!(first.json().unwrap().get("access_token").is_none());
-                }
-                service.spoil(&json!({}));
-                let second = service.status(&request);
-                let issued = usize::from(first.status == 200) + usize::from(second == 200);
-                assert!(issued <= 1, "{store} {does} {call}: {} and {second}", first.status);
-                assert!([200, 400].contains(&second), "{store} {does} {call}: {second}");
-                assert_eq!(service.status(&service.once()), 200, "{store} after {does} {call}");
-                unaffected += usize::from(first.status == 200);
-            }
-            assert!(unaffected > 0, "{store} {does}: the calls are fewer than twelve");
-        }
-        // Every call fails, for as long as somebody asks.
-        service.spoil(&json!({ "store": { "call": 0, "does": "refuse" } }));
-        assert_eq!(service.status(&service.once()), 503, "{store}");
-        assert_eq!(service.status(&get("/readyz")), 503, "{store}");
-        assert_eq!(service.status(&get("/healthz")), 200, "{store}");
-    }
-}
-
-/// An answer that comes too late is none, and a store that is merely slow is waited for.
-#[test]
-fn a_store_that_answers_too_late_issues_nothing() {
-    for store in STORES {
-        let service = Service::start(&[("WRIT_STORE", store)]);
-        let late = (limits::STORE_SECS + 1) * 1_000;
-        for does in ["slow", "late"] {
-            let request = service.once();
-            service.spoil(&json!({ "store": { "call": 0, "does": does, "millis": late } }));
-            let began = Instant::now();
-            let answer = service.send(&request);
-            assert_eq!(answer.status, 503, "{store} {does}");
-            assert!(answer.json().unwrap().get("access_token").is_none());
-            assert!(began.elapsed() < Duration::from_millis(4 * late), "{store} {does}");
-            service.spoil(&json!({ "store": { "call": 0, "does": does, "millis": 50 } }));
-            assert_eq!(service.status(&service.once()), 200, "{store} {does}");
-            service.spoil(&json!({}));
-        }
-    }
-}
 
 /// The key-value store holds copies: whatever becomes of it, the partitions and the issuers are there.
 #[test]
 fn copies_that_are_missing_stale_or_broken_change_nothing() {
-    let service = Service::start(&[]);
+    let service = Faulty::start("spin", &[]);
     for fault in ["empty", "stale", "broken", "good"] {
         service.spoil(&json!({ "key_value": fault }));
         assert_eq!(service.status(&get("/readyz")), 200, "{fault}");
@@ -153,7 +29,7 @@ fn copies_that_are_missing_stale_or_broken_change_nothing() {
 /// What a client says of the address that it came by is nothing to go by.
 #[test]
 fn forged_headers_change_nothing() {
-    let service = Service::start(&[]);
+    let service = Faulty::start("spin", &[]);
     let before = service.running.get("/.well-known/oauth-authorization-server").json();
     service.spoil(&json!({ "spoof": true }));
     let mut request = get("/.well-known/oauth-authorization-server");
@@ -171,7 +47,7 @@ fn j21_of_parallel_uses_exactly_one_succeeds() {
     for options in
         [&[("WRIT_STORE", "sqlite")][..], &[("WRIT_STORE", "redis"), ("WRIT_INSTANCES", "2")][..]]
     {
-        let service = Service::start(options);
+        let service = Faulty::start("spin", options);
         for _ in 0..5 {
             let request = service.once();
             let barrier = Barrier::new(16);
@@ -198,7 +74,7 @@ fn j21_of_parallel_uses_exactly_one_succeeds() {
 #[test]
 fn what_was_spent_stays_spent_over_a_restart() {
     for store in STORES {
-        let mut service = Service::start(&[("WRIT_STORE", store)]);
+        let mut service = Faulty::start("spin", &[("WRIT_STORE", store)]);
         let request = service.once();
         assert_eq!(service.status(&request), 200, "{store}");
         service.running.restart();
@@ -210,10 +86,10 @@ fn what_was_spent_stays_spent_over_a_restart() {
 /// Where Redis is gone, what needs no store is answered, and all else is told to come again.
 #[test]
 fn without_its_redis_a_service_is_alive_and_not_ready() {
-    let service = Service::start(&[("WRIT_STORE", "redis")]);
+    let service = Faulty::start("spin", &[("WRIT_STORE", "redis")]);
     let request = service.once();
     assert_eq!(service.status(&get("/readyz")), 200);
-    service.end_redis();
+    end_redis(&service);
     assert_eq!(service.status(&get("/healthz")), 200);
     for request in [&get("/readyz"), &request] {
         let answer = service.send(request);
@@ -229,6 +105,24 @@ fn without_its_redis_a_service_is_alive_and_not_ready() {
         assert!(detail.contains("`redis_url` cannot be opened"), "{detail}");
         assert!(!detail.contains("127.0.0.1"), "the address may hold a password: {detail}");
     }
+}
+
+/// Ends the Redis that the target's script started, whose log is named after its port. Where a port
+/// was taken there is another log, of a server that did not come up.
+fn end_redis(service: &Faulty) {
+    let files = std::fs::read_dir(service.running.path("")).unwrap().flatten();
+    let port = files.into_iter().find_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        let log = std::fs::read_to_string(file.path()).ok()?;
+        let name = log.contains("Ready to accept connections").then_some(name)?;
+        name.strip_prefix("redis-")?.strip_suffix(".log")?.parse::<u16>().ok()
+    });
+    let mut stream = TcpStream::connect(("127.0.0.1", port.unwrap())).unwrap();
+    stream.write_all(b"SHUTDOWN NOSAVE\r\n").unwrap();
+    // It hangs up when it ends, and says nothing before.
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{answer:?}");
 }
 
 /// A deployment that would be unsafe serves nothing and says what to set; one whose store is not there
@@ -296,7 +190,7 @@ pub(super) fn alive(set: &[(&str, &str)]) -> (String, String) {
 /// added which makes even the fastest of many take several times as long.
 #[test]
 fn the_fastest_exchange_by_a_fresh_instance_takes_less_than_three_times_its_budget() {
-    let service = Service::start(&[]);
+    let service = Faulty::start("spin", &[]);
     for _ in 0..30 {
         assert_eq!(service.status(&service.once()), 200);
     }

@@ -7,7 +7,7 @@
     reason = "a failed test panics"
 )]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde::Serialize;
@@ -26,6 +26,7 @@ use contract::{NOW, Strong, batch, record, session};
 
 #[path = "../../contract.rs"]
 mod contract;
+mod deployed;
 mod measure;
 mod signatures;
 mod spoiled;
@@ -57,6 +58,11 @@ impl Objects {
             .filter_map(|line| line.strip_prefix("store on http://").map(str::to_owned));
         let authority = found.next().expect("it starts, or says on stderr why not");
         Self { authority, child, stdin }
+    }
+
+    /// Has the manifest's trigger come.
+    fn schedule(&mut self) {
+        self.stdin.as_mut().unwrap().write_all(b"scheduled\n").unwrap();
     }
 
     /// Asks an object of `binding`.
@@ -333,25 +339,4 @@ fn the_bundle_keeps_its_budgets() {
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// What an operator would deploy is what is tested: `wrangler` takes the manifest as committed.
-#[test]
-fn wrangler_would_deploy_it() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let out = tempfile::tempdir().unwrap();
-    let output = Command::new(format!("{root}/.tools/worker/node_modules/.bin/wrangler"))
-        .args(["deploy", "--dry-run", "--outdir"])
-        .arg(out.path())
-        .current_dir(root)
-        .env("WRANGLER_SEND_METRICS", "false")
-        .env("CI", "1")
-        .output()
-        .expect("`tests/tools/worker` installs wrangler");
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    for name in ["PARTITIONS", "INDEX", "COPIES", "WRIT_ZONE"] {
-        assert!(said.contains(name), "no binding `{name}`: {said}");
-    }
 }

@@ -1,115 +1,37 @@
 //! The Worker while its bindings refuse, are slow, answer too late or lose the connection
-//! (`targets/worker/tests/faults.mjs`): no token without its record, and no fault where only a copy
-//! is missing.
+//! (`targets/worker/tests/faults.mjs`), beside what `stores.rs` holds all targets to: nothing is decided
+//! without the zone, and no fault is where only a copy is missing.
 
 #![expect(clippy::disallowed_methods, reason = "a test of timeouts reads the clock")]
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use writ_core::http::Request;
 use writ_core::jwk::{Algorithm, PublicKey};
 use writ_core::limits;
-use writ_tests::client::{Answer, parts};
-use writ_tests::forms::token_request;
+use writ_tests::client::parts;
+use writ_tests::faulty::Faulty;
+use writ_tests::forms::once;
 use writ_tests::keys;
-use writ_tests::running::Running;
 use writ_tests::target::{clock, get};
-
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-
-/// A Worker, and the file that says what of its bindings is spoiled.
-struct Spoiled {
-    running: Running,
-    faults: PathBuf,
-    _directory: TempDir,
-}
-
-impl Spoiled {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let faults = directory.path().join("faults");
-        std::fs::write(&faults, "{}").unwrap();
-        let options = [("WRIT_FAULTS", Path::to_str(&faults).unwrap())];
-        let running = Running::with("worker", "plain", &options);
-        Self { running, faults, _directory: directory }
-    }
-
-    /// Spoils these calls and no others.
-    fn spoil(&self, faults: Value) {
-        std::fs::write(&self.faults, faults.to_string()).unwrap();
-    }
-
-    fn once(&self) -> Request {
-        let job = json!({ "from": "jobs", "claims": { "sub": "job" } });
-        exchange(&self.running.sign(job, clock()))
-    }
-
-    fn send(&self, request: &Request) -> Answer {
-        self.running.send(request)
-    }
-
-    fn status(&self, request: &Request) -> u16 {
-        self.send(request).status
-    }
-}
-
-fn exchange(token: &str) -> Request {
-    let fields = [
-        ("grant_type", EXCHANGE),
-        ("subject_token", token),
-        ("subject_token_type", JWT),
-        ("resource", "https://files.example/api"),
-    ];
-    token_request(&fields)
-}
-
-/// No token leaves without its record, whatever happens to the call that writes it.
-#[test]
-fn a_commit_that_fails_issues_nothing() {
-    let spoiled = Spoiled::start();
-    assert_eq!(spoiled.status(&spoiled.once()), 200);
-    for (fault, spent) in [("refuse", false), ("lost", true), ("slow", false), ("late", true)] {
-        let request = spoiled.once();
-        spoiled.spoil(json!({ "commit": fault }));
-        let began = Instant::now();
-        let answer = spoiled.send(&request);
-        let took = began.elapsed();
-        assert_eq!(answer.status, 503, "{fault}");
-        assert!(answer.header("retry-after").is_some(), "{fault}");
-        assert!(answer.json().unwrap().get("access_token").is_none(), "{fault}");
-        // A call that nobody answers is given up in its time, and shown once more at most.
-        let most = Duration::from_secs(2 * limits::STORE_SECS + 2);
-        assert!(took < most, "{fault}: {took:?}");
-        spoiled.spoil(json!({}));
-        // What was written is written: the proof is spent where the commit went through.
-        if spent {
-            assert_eq!(spoiled.status(&request), 400, "{fault}");
-        }
-        assert_eq!(spoiled.status(&spoiled.once()), 200, "after {fault}");
-    }
-}
 
 /// The snapshot outlives a silent object for its few seconds, and then nothing is decided any more.
 #[test]
 fn a_zone_that_cannot_be_read_is_not_served() {
-    let spoiled = Spoiled::start();
+    let spoiled = Faulty::start("worker", &[]);
     assert_eq!(spoiled.status(&get("/readyz")), 200);
     for fault in ["refuse", "lost"] {
-        spoiled.spoil(json!({ "read": fault }));
+        spoiled.spoil(&json!({ "read": fault }));
         std::thread::sleep(Duration::from_secs(6));
         assert_eq!(spoiled.status(&get("/readyz")), 503, "{fault}");
         assert_eq!(spoiled.status(&spoiled.once()), 503, "{fault}");
         assert_eq!(spoiled.status(&get("/healthz")), 200, "{fault}");
-        spoiled.spoil(json!({}));
+        spoiled.spoil(&json!({}));
         assert_eq!(spoiled.status(&get("/readyz")), 200, "after {fault}");
     }
-    spoiled.spoil(json!({ "read": "slow" }));
+    spoiled.spoil(&json!({ "read": "slow" }));
     std::thread::sleep(Duration::from_secs(6));
     let began = Instant::now();
     assert_eq!(spoiled.status(&get("/readyz")), 503);
@@ -120,15 +42,15 @@ fn a_zone_that_cannot_be_read_is_not_served() {
 /// KV is a copy: whatever becomes of it, the zone's object and the issuers are there.
 #[test]
 fn kv_that_knows_nothing_changes_nothing() {
-    let mut spoiled = Spoiled::start();
+    let mut spoiled = Faulty::start("worker", &[]);
     for fault in ["empty", "refuse", "slow", "lost"] {
-        spoiled.spoil(json!({ "get": fault, "put": fault }));
+        spoiled.spoil(&json!({ "get": fault, "put": fault }));
         // A new isolate, so that nothing is remembered.
         spoiled.running.restart();
         assert_eq!(spoiled.status(&get("/readyz")), 200, "{fault}");
         assert_eq!(spoiled.status(&spoiled.once()), 200, "{fault}");
     }
-    spoiled.spoil(json!({}));
+    spoiled.spoil(&json!({}));
     spoiled.running.restart();
     assert_eq!(spoiled.status(&spoiled.once()), 200);
 }
@@ -166,15 +88,15 @@ fn kv_that_hangs_delays_no_answer() {
 /// is none, and the issuer is asked.
 #[test]
 fn x13_a_key_set_that_somebody_put_into_kv_is_not_believed() {
-    let mut spoiled = Spoiled::start();
+    let mut spoiled = Faulty::start("worker", &[]);
     let theirs = PublicKey::parse(&keys::jwk("ci", Algorithm::ES256)).unwrap();
     let forged = json!({ "set": { "keys": [theirs], "at": clock() } }).to_string();
     for copy in [forged.clone(), format!("{}{forged}", "x".repeat(32))] {
-        spoiled.spoil(json!({ "get": { "instead": copy } }));
+        spoiled.spoil(&json!({ "get": { "instead": copy } }));
         // A new isolate, so that nothing is remembered.
         spoiled.running.restart();
         let job = json!({ "from": "jobs", "signer": "ci", "claims": { "sub": "job" } });
-        assert_eq!(spoiled.status(&exchange(&spoiled.running.sign(job, clock()))), 400);
+        assert_eq!(spoiled.status(&once(&spoiled.running.sign(job, clock()))), 400);
         assert_eq!(spoiled.status(&spoiled.once()), 200, "its own keys are found");
     }
 }
@@ -182,8 +104,8 @@ fn x13_a_key_set_that_somebody_put_into_kv_is_not_believed() {
 /// The index is behind, and no decision waits for it.
 #[test]
 fn an_index_that_is_gone_stops_nothing() {
-    let spoiled = Spoiled::start();
-    spoiled.spoil(json!({ "enter": "refuse", "list": "refuse" }));
+    let spoiled = Faulty::start("worker", &[]);
+    spoiled.spoil(&json!({ "enter": "refuse", "list": "refuse" }));
     let request = spoiled.once();
     assert_eq!(spoiled.status(&request), 200);
     assert_eq!(spoiled.status(&request), 400, "and single use is single use");
@@ -192,7 +114,7 @@ fn an_index_that_is_gone_stops_nothing() {
 /// A client that stops in the middle of its form.
 #[test]
 fn half_a_form_begins_nothing() {
-    let spoiled = Spoiled::start();
+    let spoiled = Faulty::start("worker", &[]);
     let request = spoiled.once();
     let authority = &spoiled.running.instances[0];
     let (head, body) = parts(authority, &request);
@@ -209,9 +131,9 @@ fn half_a_form_begins_nothing() {
 /// What was begun comes to its end when the client has hung up.
 #[test]
 fn a_client_that_hangs_up_leaves_the_whole_exchange() {
-    let mut spoiled = Spoiled::start();
+    let mut spoiled = Faulty::start("worker", &[]);
     // The keys of the issuer are looked for in KV first, which takes its time.
-    spoiled.spoil(json!({ "get": "slow" }));
+    spoiled.spoil(&json!({ "get": "slow" }));
     spoiled.running.restart();
     let request = spoiled.once();
     let authority = &spoiled.running.instances[0];
@@ -223,6 +145,6 @@ fn a_client_that_hangs_up_leaves_the_whole_exchange() {
     let allowed = || spoiled.running.events().iter().any(|event| event["outcome"] == "allow");
     assert!(!allowed(), "it was still waiting");
     assert!(super::within(15, allowed), "it has its event");
-    spoiled.spoil(json!({}));
+    spoiled.spoil(&json!({}));
     assert_eq!(spoiled.status(&request), 400, "and its proof is spent");
 }
