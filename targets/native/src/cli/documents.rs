@@ -1,6 +1,6 @@
 //! What the documents tell people to type is what the command line understands.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Command, CommandFactory};
 
@@ -88,14 +88,14 @@ fn documents() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for directory in ["", "docs", "docs/decisions", "examples", "tests"] {
         let listing = std::fs::read_dir(root.join(directory)).unwrap();
-        files.extend(listing.map(|entry| entry.unwrap().path()).filter(is_document));
+        files.extend(listing.map(|entry| entry.unwrap().path()).filter(|path| is_document(path)));
     }
     assert!(files.len() > 40, "{files:?}");
-    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     files.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-fn is_document(path: &PathBuf) -> bool {
+fn is_document(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "md")
 }
 
