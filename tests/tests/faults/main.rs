@@ -1,11 +1,6 @@
 //! Every call of the port failing in turn: a fault of ours is a 503 and never a token (design §2,
 //! style rule 16).
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a failed test panics"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed test panics")]
 
 mod in_turn;
 mod requests;

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::service::{Service, alive};
+use writ_tests::faulty::Faulty;
+
+use crate::service::alive;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -36,7 +38,7 @@ fn the_component_for_akamai_imports_the_same_but_sqlite_and_serves() {
 
     let platform = ("WRIT_PLATFORM", "akamai");
     let manifest = ("WRIT_MANIFEST", manifest.path().to_str().unwrap());
-    let service = Service::start(&[("WRIT_STORE", "redis"), platform, manifest]);
+    let service = Faulty::start("spin", &[("WRIT_STORE", "redis"), platform, manifest]);
     assert_eq!(service.status(&service.once()), 200);
     let (status, log) = alive(&[platform, manifest, ("WRIT_ISSUER", "http://127.0.0.1:8787")]);
     assert_eq!(status, "503", "{log}");

@@ -58,8 +58,8 @@ fn kv_that_knows_nothing_changes_nothing() {
 /// A copy is written behind the answer: however long KV takes for it, nobody waits, and it is there later.
 #[test]
 fn kv_that_hangs_delays_no_answer() {
-    let mut spoiled = Spoiled::start();
-    spoiled.spoil(json!({ "get": "empty", "put": "slow" }));
+    let mut spoiled = Faulty::start("worker", &[]);
+    spoiled.spoil(&json!({ "get": "empty", "put": "slow" }));
     // The first exchange of an isolate puts the bundle and a key set there; a busy machine has three tries.
     let mut took = (0..3).map(|_| {
         spoiled.running.restart();
@@ -69,8 +69,8 @@ fn kv_that_hangs_delays_no_answer() {
         began.elapsed()
     });
     assert!(took.any(|took| took < Duration::from_secs(2)));
-    spoiled.spoil(json!({}));
-    let fetched = |spoiled: &Spoiled| {
+    spoiled.spoil(&json!({}));
+    let fetched = |spoiled: &Faulty| {
         let asked = spoiled.running.deployment.server.asked();
         asked.iter().filter(|path| *path == "/keys/jobs").count()
     };
