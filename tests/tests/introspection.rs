@@ -11,7 +11,7 @@ use writ_core::jwt::{self, Unverified};
 use writ_core::keys::{Rotation, rotate};
 use writ_core::publish;
 use writ_tests::client::Answer;
-use writ_tests::faults::Call;
+use writ_tests::faults::{Call, Effect, When};
 use writ_tests::forms::{ASSISTANT, Client, FILES_API, form, post};
 use writ_tests::schedule::invariants::issued;
 use writ_tests::schedule::scene::exchange;
