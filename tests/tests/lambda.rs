@@ -1,5 +1,4 @@
 //! The Lambda function's running bootstrap on what only this platform has: its wrapping key in KMS.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed test panics")]
 
 use writ_tests::forms::{ASSISTANT, post};
 use writ_tests::running::Running;
