@@ -9,5 +9,6 @@
 
 mod body;
 mod component;
+mod copies;
 mod encoded;
 mod service;
