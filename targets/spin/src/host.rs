@@ -24,7 +24,7 @@ use crate::redis::{self, Answer};
 use crate::settings::{Settings, Store};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::{self, Execute, Fault, Row, Value};
-use crate::{component, fetch};
+use crate::{component, copies, fetch};
 
 /// The host of one request.
 pub(crate) struct Spin {
@@ -106,13 +106,14 @@ impl Outside for Spin {
         let value = self.wrapping.copies().seal(zone, name, &value);
         let store = key_value::Store::open_default();
         store
-            .and_then(|store| store.set(&copy(zone, name), &value))
+            .and_then(|store| store.set(&copies::key(zone, name), &value))
             .map_err(|error| Unavailable(format!("the key-value store: {error}")))
     }
 
     async fn published(&self, zone: &str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         // No copy and no store of copies are the same to whoever asks.
-        let found = key_value::Store::open_default().and_then(|store| store.get(&copy(zone, name)));
+        let store = key_value::Store::open_default();
+        let found = store.and_then(|store| store.get(&copies::key(zone, name)));
         let value = found.ok().flatten();
         let value = value.and_then(|value| self.wrapping.copies().open(zone, name, value));
         Ok(value.and_then(|value| {
@@ -215,10 +216,6 @@ struct Line<'a> {
     event: &'a Event,
     target: &'static str,
     latency_us: u64,
-}
-
-fn copy(zone: &str, name: &str) -> String {
-    format!("{zone}/{name}")
 }
 
 #[cfg(feature = "sqlite")]

@@ -6,6 +6,7 @@
 
 mod body;
 mod component;
+pub mod copies;
 pub mod crypto;
 mod fetch;
 mod host;

@@ -10,5 +10,6 @@
 
 mod body;
 mod component;
+mod copies;
 mod encoded;
 mod service;

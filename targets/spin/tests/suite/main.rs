@@ -1,5 +1,7 @@
 //! What can be tested without a Spin: the stores' commands and the signatures.
 
+#[path = "../../src/copies.rs"]
+pub mod copies;
 #[path = "../../src/crypto.rs"]
 pub mod crypto;
 #[path = "../../src/redis.rs"]
@@ -9,6 +11,8 @@ pub mod sqlite;
 
 #[path = "../../../../tests/contract.rs"]
 mod contract;
+#[path = "copies.rs"]
+mod of_copies;
 #[path = "crypto.rs"]
 mod of_crypto;
 #[path = "redis.rs"]
