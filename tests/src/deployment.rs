@@ -72,7 +72,7 @@ impl Site {
     pub fn new(name: &str) -> Self {
         let server = Server::start();
         // The issuer is a name: the service listens elsewhere, as it does behind a proxy.
-        let places = Places { zone: "http://127.0.0.1:8787".to_owned(), keys: server.keys() };
+        let places = Places::running(&server);
         Self::of(Zone::load(name, &places), places, server)
     }
 

@@ -4,20 +4,20 @@
 //! It says of each act what may come of it, and nothing of how. Where several things are wrong with a
 //! request, any of their error codes will do. `trace` holds the real core against it.
 //!
-//! The zone is `zones/plain`, where policy permits all that these acts ask for.
+//! The zone is `zones/plain` with lifetimes of its own, where policy permits all that these acts ask for.
 
 pub mod acts;
 mod issue;
+pub mod lifetimes;
 mod refresh;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use acts::{Act, App, Measure, Rule, Target, Task, Whom, Worker};
+use lifetimes::Lifetimes;
 use refresh::Family;
-pub use refresh::{REFRESH_SECS, Refresh};
+pub use refresh::Refresh;
 
-/// How long a session lasts that rests on no proof with an end of its own.
-pub const SESSION_SECS: i64 = 3_600;
 /// For so long after an act of the operator's, an instance may go on with what it knew.
 pub const FRESH_SECS: i64 = 2;
 /// A hop that would be recorded up to so much later is not added: it is less than that until the session
@@ -80,10 +80,13 @@ struct Session {
 #[derive(Clone, Debug)]
 struct Proof {
     whose: Worker,
+    born: i64,
     expires: i64,
+    /// Where it is good once: whether it was shown, and the session that it opened.
     spent: bool,
-    /// The session that it opened.
     session: Option<usize>,
+    /// Where it is good until it expires: the sessions that it opened, by their tasks' ids.
+    tasks: BTreeMap<u8, usize>,
 }
 
 /// What may come of an act.
@@ -112,8 +115,7 @@ pub enum Expected {
 pub struct Model {
     /// Seconds since the beginning.
     pub now: i64,
-    /// After so many seconds without a hop a session is over.
-    idle: Option<i64>,
+    lifetimes: Lifetimes,
     /// Every token issued.
     pub tokens: Vec<Token>,
     /// Every refresh token given, again and again.
@@ -128,10 +130,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// The service of a zone with this idle limit, in which nothing has happened.
+    /// The service of a zone with these lifetimes, in which nothing has happened.
     #[must_use]
-    pub fn of(idle: Option<i64>) -> Self {
-        Self { idle, ..Self::default() }
+    pub fn of(lifetimes: Lifetimes) -> Self {
+        Self { lifetimes, ..Self::default() }
     }
 
     /// Says what may come of an act, and takes it that it came.
@@ -143,26 +145,30 @@ impl Model {
             }
             Act::Restart => Expected::Nothing,
             Act::Sign { whose, secs } => {
-                let expires = self.now + secs;
-                self.proofs.push(Proof { whose: *whose, expires, spent: false, session: None });
+                let (whose, born, expires) = (*whose, self.now, self.now + secs);
+                let (spent, session, tasks) = (false, None, BTreeMap::new());
+                self.proofs.push(Proof { whose, born, expires, spent, session, tasks });
                 Expected::Nothing
             }
             Act::Open { who, task, target, scopes } => self.open(*who, *task, *target, *scopes),
-            Act::Redeem { proof, slot, target, scopes } => match self.proof(*proof) {
+            Act::Redeem { proof, slot, task, target, scopes } => match self.proof(*proof) {
                 None => Expected::Nothing,
-                Some(proof) => self.redeem(proof, *slot, *target, *scopes),
+                Some(proof) => self.redeem(proof, *slot, *task, *target, *scopes),
             },
             Act::SignIn { person, proof, target, scopes } => {
                 self.sign_in(*person, proof.and_then(|proof| self.proof(proof)), *target, *scopes)
             }
-            Act::Exchange { token, who, proof, target, scopes } => match self.token(*token) {
-                None => Expected::Nothing,
-                Some(token) => {
-                    let proof = proof.and_then(|proof| self.proof(proof));
-                    let who = who.unwrap_or_else(|| self.addressee(token));
-                    self.exchange(token, who, proof, *target, *scopes)
+            Act::Exchange { token, who, proof, actor, target, scopes } => {
+                match self.token(*token) {
+                    None => Expected::Nothing,
+                    Some(token) => {
+                        let proof = proof.and_then(|proof| self.proof(proof));
+                        let who = who.unwrap_or_else(|| self.addressee(token));
+                        let actor = actor.and_then(|actor| self.token(actor));
+                        self.exchange(token, who, proof, actor, *target, *scopes)
+                    }
                 }
-            },
+            }
             Act::Refresh { refresh, by, scopes } => match self.refresh_token(*refresh) {
                 None => Expected::Nothing,
                 Some(refresh) => {
@@ -234,7 +240,10 @@ impl Model {
         let tokens = self.tokens.iter().map(|token| token.expires);
         let proofs = self.proofs.iter().map(|proof| proof.expires);
         let sessions = self.sessions.iter().map(|session| session.ends);
-        tokens.chain(proofs).chain(sessions).chain(self.refresh_ends())
+        // For a hop that is to be added a session is idle a little earlier.
+        let idle = self.sessions.iter().filter_map(|session| self.idle_from(session));
+        let idle = idle.flat_map(|from| [from - LATE_SECS, from]);
+        tokens.chain(proofs).chain(sessions).chain(idle).chain(self.refresh_ends())
     }
 
     /// The token that an act means, of those that there are.
@@ -290,7 +299,12 @@ impl Model {
     }
 
     fn is_idle(&self, session: &Session, late: i64) -> bool {
-        self.idle.is_some_and(|secs| self.now >= session.active + secs - late)
+        self.idle_from(session).is_some_and(|from| self.now >= from - late)
+    }
+
+    /// When a session will be idle for too long, or was.
+    fn idle_from(&self, session: &Session) -> Option<i64> {
+        self.lifetimes.idle_secs.map(|secs| session.active + secs)
     }
 
     /// The token and everything above it.
@@ -319,7 +333,7 @@ impl Model {
 
     /// Whether an application cannot prove itself by a secret.
     fn is_nobody(&self, app: App) -> bool {
-        app == App::Job || self.is_disabled(&[Whom::App(app)])
+        matches!(app, App::Job | App::Cron) || self.is_disabled(&[Whom::App(app)])
     }
 
     fn take(&mut self, measure: Measure, whom: Whom) {

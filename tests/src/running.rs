@@ -65,8 +65,7 @@ impl Running {
     #[must_use]
     pub fn with(target: &str, zone: &str, options: &[(&str, &str)]) -> Self {
         let server = Server::start();
-        // The issuer is a name: the service listens elsewhere, as it does behind a proxy.
-        let places = Places { zone: "http://127.0.0.1:8787".to_owned(), keys: server.keys() };
+        let places = Places::running(&server);
         Self::of(target, Zone::load(zone, &places), places, server, options)
     }
 

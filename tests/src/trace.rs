@@ -10,13 +10,12 @@ use serde_json::{Value, json};
 use writ_core::encoding::from_base64url;
 use writ_core::http::Request;
 use writ_core::operator::Step;
-use writ_core::session::HOP;
 
-pub use self::stage::Stage;
-use self::stage::{KNOWN, WAIT_SECS, measure_step};
+use self::stage::KNOWN;
+pub use self::stage::{Stage, brief};
 use crate::client::Answer;
 use crate::forms::form;
-use crate::model::acts::{Act, App, Slot, Target, Worker};
+use crate::model::acts::{Act, App, Slot, Target};
 use crate::model::{Expected, Model, Refresh, SIGN_IN_SECS, Subject, Token};
 use crate::operator;
 use crate::target::clock;
@@ -27,6 +26,9 @@ const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+
+/// An act that took longer than this may have come before or after what ended meanwhile.
+const LATE_SECS: i64 = 2;
 
 type Fields = Vec<(&'static str, String)>;
 
@@ -40,17 +42,23 @@ struct Play<'a> {
     /// The id of each session of the model.
     sessions: BTreeMap<usize, String>,
     turn: usize,
+    /// How long the trace waited so far, where time is time.
+    waited: i64,
+    /// What came of each act that is answered, in a word.
+    outcomes: Vec<&'static str>,
+    /// An act took so long that nobody can say what it was to come to: what follows is not played.
+    late: bool,
 }
 
 impl Stage {
-    /// Plays a trace.
+    /// Plays a trace, and says what came of its acts.
     ///
     /// # Errors
     ///
     /// Where the core does not do what the model says.
-    pub fn play(&mut self, trace: &[Act]) -> Result<(), String> {
+    pub fn play(&mut self, trace: &[Act]) -> Result<Vec<&'static str>, String> {
         self.clear();
-        let model = Model::of(self.idle);
+        let model = Model::of(self.lifetimes);
         let mut play = Play {
             stage: self,
             model,
@@ -59,6 +67,9 @@ impl Stage {
             proofs: Vec::new(),
             sessions: BTreeMap::new(),
             turn: 0,
+            waited: 0,
+            outcomes: Vec::new(),
+            late: false,
         };
         let mut played = Ok(());
         for (number, act) in trace.iter().enumerate() {
@@ -68,9 +79,9 @@ impl Stage {
             }
         }
         let settled = played.and_then(|()| play.settle());
-        let disabled = play.model.disabled();
+        let (disabled, outcomes) = (play.model.disabled(), play.outcomes);
         self.disabled = disabled;
-        settled
+        settled.map(|()| outcomes)
     }
 }
 
@@ -82,19 +93,21 @@ impl Play<'_> {
             let beginning = self.stage.beginning;
             let near = |now: i64| now - beginning - 1..=now - beginning + 2;
             while self.model.ends().any(|end| near(clock()).contains(&end)) {
-                sleep(Duration::from_millis(500));
+                sleep(Duration::from_millis(200));
             }
             self.model.now = clock() - beginning;
         }
         self.stage.beginning + self.model.now
     }
 
-    /// Waits as an act wants, where time is time.
-    fn wait(&self, act: &Act) {
+    /// Waits as an act wants, where time is time. What acts take of it is no longer waited for, so that
+    /// each comes when the trace says.
+    fn wait(&mut self, act: &Act) {
         match act {
             Act::Tick { secs } => {
-                let secs = u64::try_from(*secs.min(&WAIT_SECS)).expect("time goes on");
-                sleep(Duration::from_secs(secs));
+                self.waited = (self.waited + secs).min(self.stage.waits_secs);
+                let secs = self.stage.beginning + self.waited - clock();
+                sleep(Duration::from_secs(u64::try_from(secs).unwrap_or_default()));
             }
             Act::Take { .. } => sleep(KNOWN),
             _ => {}
@@ -102,6 +115,9 @@ impl Play<'_> {
     }
 
     fn act(&mut self, act: &Act) -> Result<(), String> {
+        if self.late {
+            return Ok(());
+        }
         let now = self.now();
         // What the act is about is chosen before the model goes on.
         let request = self.request(act, now);
@@ -112,9 +128,11 @@ impl Play<'_> {
         let expected = self.model.act(act);
         let answer = request.map(|request| self.stage.send(self.turn, request, now));
         if self.stage.is_running() {
+            self.late = answer.is_some() && clock() > now + LATE_SECS;
+            *self.stage.played.entry("late").or_default() += usize::from(self.late);
             self.wait(act);
         }
-        let Some(answer) = answer else { return Ok(()) };
+        let Some(answer) = answer.filter(|_| !self.late) else { return Ok(()) };
         let name = match &expected {
             Expected::Issued(..) if matches!(act, Act::Refresh { .. }) => "refreshed",
             Expected::Issued(..) => "issued",
@@ -124,6 +142,7 @@ impl Play<'_> {
             _ => "other",
         };
         *self.stage.played.entry(name).or_default() += 1;
+        self.outcomes.push(name);
         self.compare(&expected, &answer)
     }
 
@@ -135,37 +154,33 @@ impl Play<'_> {
         match *act {
             Act::Tick { .. } | Act::Restart => None,
             Act::Sign { whose, secs } => {
-                let sub = match whose {
-                    Worker::Job => "job",
-                    Worker::Assistant => "assistant",
-                };
-                let claims = json!({ "sub": sub, "exp": now + secs });
-                let token = json!({ "from": "jobs", "claims": claims });
+                let claims = json!({ "sub": whose.app().id(), "exp": now + secs });
+                let token = json!({ "from": whose.platform(), "claims": claims });
                 self.proofs.push(self.stage.sign(token, now));
                 None
             }
             Act::Open { who, task, target, scopes } => {
                 let mut fields = wanted("client_credentials", who, target, scopes);
                 fields.extend(secret(who));
-                if let Some((name, id)) = task {
-                    fields.extend(name.map(|name| ("task", name.name().to_owned())));
-                    fields.push(("task_id", format!("t-{}-{id}", self.stage.number)));
-                }
+                let name = task.and_then(|(name, _)| name);
+                fields.extend(name.map(|name| ("task", name.name().to_owned())));
+                fields.extend(task.map(|(_, id)| self.task(id)));
                 form("/oauth/token", fields)
             }
-            Act::Redeem { proof, slot, target, scopes } => {
+            Act::Redeem { proof, slot, task, target, scopes } => {
                 let proof = self.model.proof(proof)?;
                 let (who, shown) = (self.model.whose(proof).app(), self.proofs[proof].clone());
-                let (grant, more) = match slot {
+                let (grant, mut more) = match slot {
                     Slot::Subject => (EXCHANGE, subject(shown, JWT)),
                     Slot::Assertion => (BEARER, vec![("assertion", shown)]),
                     Slot::Client => ("client_credentials", assertion(shown)),
                 };
+                more.extend(task.map(|id| self.task(id)));
                 form("/oauth/token", [wanted(grant, who, target, scopes), more].concat())
             }
             Act::SignIn { person, proof, target, scopes } => {
                 let claims = json!({
-                    "sub": format!("p{person}"), "tenant": "acme", "azp": "assistant",
+                    "sub": self.stage.person(person), "tenant": "acme", "azp": "assistant",
                     "exp": now + SIGN_IN_SECS,
                 });
                 let token = json!({ "from": "idp", "claims": claims });
@@ -174,10 +189,15 @@ impl Play<'_> {
                 let wanted = wanted(EXCHANGE, who, target, scopes);
                 form("/oauth/token", [wanted, subject(token, ID_TOKEN), client].concat())
             }
-            Act::Exchange { token, who, proof, target, scopes } => {
+            Act::Exchange { token, who, proof, actor, target, scopes } => {
                 let token = self.model.token(token)?;
                 let who = who.unwrap_or_else(|| self.model.addressee(token));
-                let (token, (who, client)) = (self.tokens[token].clone(), self.client(who, proof));
+                let (token, (who, mut client)) =
+                    (self.tokens[token].clone(), self.client(who, proof));
+                if let Some(actor) = actor.and_then(|actor| self.model.token(actor)) {
+                    client.push(("actor_token", self.tokens[actor].clone()));
+                    client.push(("actor_token_type", ACCESS.to_owned()));
+                }
                 let wanted = wanted(EXCHANGE, who, target, scopes);
                 form("/oauth/token", [wanted, subject(token, ACCESS), client].concat())
             }
@@ -220,7 +240,7 @@ impl Play<'_> {
                 let session = self.session(token)?;
                 form(&format!("/sessions/{session}/complete"), secret(by))
             }
-            Act::Take { measure, whom } => operator(self, measure_step(measure, whom)),
+            Act::Take { measure, whom } => operator(self, self.stage.measure(measure, whom)),
         }
     }
 
@@ -230,6 +250,11 @@ impl Play<'_> {
             None => (who, secret(who)),
             Some(proof) => (self.model.whose(proof).app(), assertion(self.proofs[proof].clone())),
         }
+    }
+
+    /// A task's id, which is this trace's alone.
+    fn task(&self, id: u8) -> (&'static str, String) {
+        ("task_id", format!("t-{}-{id}", self.stage.number))
     }
 
     fn session(&self, token: usize) -> Option<String> {
@@ -304,7 +329,7 @@ impl Play<'_> {
             act => json!({ "sub": app.id(), "act": act }),
         });
         let sub = match token.subject {
-            Subject::User(person) => user(person),
+            Subject::User(person) => self.stage.user(person),
             Subject::App(app) => app.id().to_owned(),
         };
         let mut expires = self.stage.beginning + token.expires;
@@ -339,13 +364,21 @@ impl Play<'_> {
         if known.is_some_and(|known| *known != sid) || (known.is_none() && another) {
             return Err(format!("session {} is `{sid}`: {:?}", token.session, self.sessions));
         }
-        let hop = format!("{HOP}{}", claims["jti"].as_str().unwrap_or_default());
-        let recorded = self.stage.has(&sid, &hop);
+        let recorded = self.is_recorded(&sid, &claims["jti"]);
         self.sessions.insert(token.session, sid);
         if !recorded {
             return Err("it was issued without its record".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether the operator is shown the hop in its session.
+    fn is_recorded(&self, sid: &str, hop: &Value) -> bool {
+        let now = self.stage.beginning + self.model.now;
+        let request = operator::request(self.stage.told(), &Step::session(sid, ""), now);
+        let session = self.stage.send(self.turn, request, now).json().unwrap_or_default();
+        let hops = session["hops"].as_array();
+        hops.is_some_and(|hops| hops.iter().any(|shown| shown["hop"] == *hop))
     }
 
     /// At the end of a trace, whether each token is alive is asked of whom it is for.
@@ -381,10 +414,6 @@ fn subject(token: String, kind: &str) -> Fields {
 
 fn assertion(token: String) -> Fields {
     vec![("client_assertion_type", ASSERTION.to_owned()), ("client_assertion", token)]
-}
-
-fn user(person: u8) -> String {
-    format!("user:idp:p{person}")
 }
 
 /// What a token says, unverified: the vectors verify.

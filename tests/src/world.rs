@@ -64,9 +64,8 @@ impl World {
     /// The zone `plain`, where a session is over after so many seconds without a hop.
     pub fn idle(secs: i64) -> Self {
         let places = Places::in_process();
-        let mut zone = Zone::load("plain", &places);
         let limit = format!("session_secs = 3600\nidle_secs = {secs}");
-        zone.document = zone.document.replacen("session_secs = 3600", &limit, 1);
+        let zone = Zone::load("plain", &places).with("session_secs = 3600", &limit);
         Self::with(zone, places)
     }
 

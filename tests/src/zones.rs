@@ -11,6 +11,7 @@ use writ_core::zone::{self, Source, Sources};
 
 use crate::issuer::Parties;
 use crate::keys;
+use crate::server::Server;
 use crate::template::{fill, fill_text, text};
 
 /// Where things are on a target.
@@ -30,6 +31,13 @@ impl Places {
             zone: "https://writ.example".to_owned(),
             keys: "https://keys.example/keys".to_owned(),
         }
+    }
+
+    /// Those of a target that runs, whose parties have this server. The issuer is a name: the service
+    /// listens elsewhere, as it does behind a proxy.
+    #[must_use]
+    pub fn running(server: &Server) -> Self {
+        Self { zone: "http://127.0.0.1:8787".to_owned(), keys: server.keys() }
     }
 
     fn lookup(&self, name: &str) -> Option<Value> {
@@ -85,6 +93,18 @@ impl Zone {
             (file, set)
         });
         Self { uploads: uploads.collect(), document, policies, parties }
+    }
+
+    /// The zone with other text in its document, wherever the old one is.
+    ///
+    /// # Panics
+    ///
+    /// Where it is nowhere.
+    #[must_use]
+    pub fn with(mut self, old: &str, new: &str) -> Self {
+        assert!(self.document.contains(old), "the zone has no `{old}`");
+        self.document = self.document.replace(old, new);
+        self
     }
 
     /// Compiles the zone.

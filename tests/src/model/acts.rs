@@ -17,6 +17,8 @@ pub enum App {
     Files,
     /// Has a platform, and no secret.
     Job,
+    /// The same.
+    Cron,
 }
 
 impl App {
@@ -28,6 +30,7 @@ impl App {
             Self::Planner => "planner",
             Self::Files => "files-api",
             Self::Job => "job",
+            Self::Cron => "cron",
         }
     }
 
@@ -38,7 +41,7 @@ impl App {
             Self::Assistant => "assistant-secret",
             Self::Planner => "planner-secret",
             Self::Files => "files-secret",
-            Self::Job => "it has none",
+            Self::Job | Self::Cron => "it has none",
         }
     }
 }
@@ -55,7 +58,7 @@ pub enum Target {
     Planner,
     /// `https://assistant.example`
     Assistant,
-    /// `https://quick.example`, whose tokens live for 30 s.
+    /// `https://quick.example`, whose tokens live for less long than others.
     Quick,
 }
 
@@ -80,16 +83,6 @@ impl Target {
             Self::Planner => Some(App::Planner),
             Self::Assistant => Some(App::Assistant),
             Self::Itself | Self::Quick => None,
-        }
-    }
-
-    /// How long a token for it lives at most.
-    #[must_use]
-    pub const fn secs(self) -> i64 {
-        match self {
-            Self::Itself => super::SESSION_SECS,
-            Self::Quick => 30,
-            Self::Files | Self::Planner | Self::Assistant => 300,
         }
     }
 
@@ -143,14 +136,16 @@ impl Task {
     }
 }
 
-/// A workload whose platform gives it single-use tokens.
+/// A workload whose platform gives it tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Worker {
-    /// Its tokens stand alone.
+    /// Its tokens stand alone, and are good once.
     Job,
-    /// Its tokens are client authentication.
+    /// Its tokens are client authentication, and are good once.
     Assistant,
+    /// Its tokens stand alone, and are good until they expire.
+    Cron,
 }
 
 impl Worker {
@@ -159,6 +154,7 @@ impl Worker {
     pub const fn app(self) -> App {
         match self {
             Self::Job => App::Job,
+            Self::Cron => App::Cron,
             Self::Assistant => App::Assistant,
         }
     }
@@ -168,6 +164,7 @@ impl Worker {
     pub const fn rule(self) -> Rule {
         match self {
             Self::Job => Rule::Job,
+            Self::Cron => Rule::Cron,
             Self::Assistant => Rule::Proof,
         }
     }
@@ -175,11 +172,26 @@ impl Worker {
     /// Whether its token as a subject needs no other proof of the client.
     #[must_use]
     pub const fn stands_alone(self) -> bool {
-        matches!(self, Self::Job)
+        matches!(self, Self::Job | Self::Cron)
+    }
+
+    /// Whether each of its tokens is good once.
+    #[must_use]
+    pub const fn is_single_use(self) -> bool {
+        !matches!(self, Self::Cron)
+    }
+
+    /// Who signs its tokens.
+    #[must_use]
+    pub const fn platform(self) -> &'static str {
+        match self {
+            Self::Job | Self::Assistant => "jobs",
+            Self::Cron => "ci",
+        }
     }
 }
 
-/// Where a single-use token is shown that opens a session.
+/// Where a platform's token is shown that opens a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Slot {
@@ -209,6 +221,7 @@ impl Slot {
 #[expect(missing_docs, reason = "the names are the rules'")]
 pub enum Rule {
     Job,
+    Cron,
     Proof,
     People,
 }
@@ -219,6 +232,7 @@ impl Rule {
     pub const fn id(self) -> &'static str {
         match self {
             Self::Job => "job",
+            Self::Cron => "cron",
             Self::Proof => "proof",
             Self::People => "people",
         }
@@ -254,20 +268,29 @@ pub enum Act {
     Tick { secs: i64 },
     /// The instance that serves next remembers nothing.
     Restart,
-    /// A platform gives a workload a single-use token.
+    /// A platform gives a workload a token.
     Sign { whose: Worker, secs: i64 },
     /// An application asks for a token by its secret, for a task's id or without one.
     Open { who: App, task: Option<(Option<Task>, u8)>, target: Target, scopes: Option<u8> },
-    /// A single-use token is shown alone.
-    Redeem { proof: usize, slot: Slot, target: Target, scopes: Option<u8> },
-    /// A person's token is shown: by the assistant and its secret, or beside a single-use token.
+    /// A platform's token is shown alone, for a task's id or without one.
+    Redeem {
+        proof: usize,
+        slot: Slot,
+        #[serde(default)]
+        task: Option<u8>,
+        target: Target,
+        scopes: Option<u8>,
+    },
+    /// A person's token is shown: by the assistant and its secret, or beside a platform's token.
     SignIn { person: u8, proof: Option<usize>, target: Target, scopes: Option<u8> },
-    /// A token of ours is exchanged, by whom it is for or by another: by secret, or beside a single-use
-    /// token.
+    /// A token of ours is exchanged, by whom it is for or by another: by secret, or beside a platform's
+    /// token; and maybe with another token of ours as the actor's.
     Exchange {
         token: usize,
         who: Option<App>,
         proof: Option<usize>,
+        #[serde(default)]
+        actor: Option<usize>,
         target: Target,
         scopes: Option<u8>,
     },

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::acts::{App, Rule, Slot, Target, Task, Whom};
 use super::{
-    Expected, LATE_SECS, MARGIN_SECS, Model, PATH, SESSION_SECS, SIGN_IN_SECS, Session, Subject,
-    Token,
+    Expected, LATE_SECS, MARGIN_SECS, Model, PATH, Proof, SIGN_IN_SECS, Session, Subject, Token,
 };
 
 /// A request for a token, as far as it is judged.
@@ -26,6 +25,11 @@ pub(super) struct Request {
 }
 
 impl Model {
+    /// When a session ends that begins now, if nothing ends it earlier.
+    fn longest(&self) -> i64 {
+        self.now + self.lifetimes.session_secs
+    }
+
     /// A proof is good while its bearer and its rule are, and until it expires.
     fn judge_proof(&self, proof: usize, error: &'static str, wrong: &mut BTreeSet<&'static str>) {
         let proof = &self.proofs[proof];
@@ -58,9 +62,10 @@ impl Model {
         // The end of a session is no way to begin it anew.
         let ended = known.is_some_and(|session| {
             let Session { ended, ends, .. } = self.sessions[session];
-            ended.is_some_and(|at| self.now < (at + SESSION_SECS).max(hour_end(ends)) + MARGIN_SECS)
+            let longest = |at: i64| (at + self.lifetimes.session_secs).max(hour_end(ends));
+            ended.is_some_and(|at| self.now < longest(at) + MARGIN_SECS)
         });
-        let ends = joins.map_or(self.now + SESSION_SECS, |session| self.sessions[session].ends);
+        let ends = joins.map_or(self.longest(), |session| self.sessions[session].ends);
         request.bounds.push(ends);
         self.narrow(&mut request, bounded);
         // Nor does it come back after it was idle for too long.
@@ -84,15 +89,17 @@ impl Model {
         }
     }
 
-    /// A single-use proof opens its session, once.
+    /// A single-use proof opens its session, once. One that is good until it expires opens a session each
+    /// time, or joins the one that it opened for the task's id.
     pub(super) fn redeem(
         &mut self,
         proof: usize,
         slot: Slot,
+        task: Option<u8>,
         target: Target,
         scopes: Option<u8>,
     ) -> Expected {
-        let (whose, expires) = (self.proofs[proof].whose, self.proofs[proof].expires);
+        let Proof { whose, born, expires, spent, .. } = self.proofs[proof];
         let who = whose.app();
         let error = slot.error();
         let mut request = Request::of(Subject::App(who), who, target, scopes);
@@ -101,15 +108,32 @@ impl Model {
             request.wrong.insert("invalid_client");
         }
         request.rules.insert(whose.rule());
-        let ends = expires.min(self.now + SESSION_SECS);
+        let task = task.filter(|_| !whose.is_single_use());
+        // Whoever joins it agrees on its end with whoever opens it.
+        let longest = task.map_or(self.longest(), |_| born + self.lifetimes.session_secs);
+        let ends = expires.min(longest);
         request.bounds.push(ends);
         self.narrow(&mut request, false);
-        let late = if self.proofs[proof].spent { [error].into() } else { BTreeSet::new() };
+        let joins = task.and_then(|id| self.proofs[proof].tasks.get(&id).copied());
+        let over = joins
+            .map(|session| &self.sessions[session])
+            .is_some_and(|session| session.ended.is_some() || self.is_idle(session, LATE_SECS));
+        let mut late = BTreeSet::new();
+        if spent {
+            late.insert(error);
+        } else if over {
+            // A client whose proof was good is not told that it was not.
+            late.insert(if slot == Slot::Client { "invalid_request" } else { error });
+        }
         let session = Session { opener: who, ends, ended: None, active: self.now, bounded: false };
         self.decide(request, &late, |model| {
-            let session = model.begin(session);
-            model.proofs[proof].spent = true;
-            model.proofs[proof].session = Some(session);
+            let session = joins.unwrap_or_else(|| model.begin(session));
+            let proof = &mut model.proofs[proof];
+            if whose.is_single_use() {
+                proof.spent = true;
+                proof.session = Some(session);
+            }
+            proof.tasks.extend(task.map(|id| (id, session)));
             session
         })
     }
@@ -133,7 +157,7 @@ impl Model {
         if who != App::Assistant {
             request.wrong.insert("invalid_request");
         }
-        let ends = self.now + SIGN_IN_SECS;
+        let ends = (self.now + SIGN_IN_SECS).min(self.longest());
         request.bounds.push(ends);
         let late = self.beside(proof, who, None, &mut request);
         self.narrow(&mut request, false);
@@ -153,6 +177,7 @@ impl Model {
         token: usize,
         who: App,
         proof: Option<usize>,
+        actor: Option<usize>,
         target: Target,
         scopes: Option<u8>,
     ) -> Expected {
@@ -181,16 +206,31 @@ impl Model {
             wrong.insert("invalid_request");
         }
         request.wrong.extend(wrong);
+        if let Some(actor) = actor {
+            self.judge_actor(actor, token, &mut request);
+        }
         let mut late = self.beside(proof, who, Some(held.session), &mut request);
         self.narrow(&mut request, self.sessions[held.session].bounded);
         self.spend(proof, &request);
-        if self.is_stopped(token, LATE_SECS) {
+        let stopped = |token: usize| self.is_stopped(token, LATE_SECS);
+        if stopped(token) || actor.is_some_and(stopped) {
             late.insert("invalid_request");
         }
         self.decide(request, &late, |_| held.session)
     }
 
-    /// The client's proof beside a subject's token: its secret, or a single-use proof. Answers with what
+    /// A token of ours says who acts where it is another than the subject's, of the same session, and
+    /// whose who shows it.
+    fn judge_actor(&self, actor: usize, subject: usize, request: &mut Request) {
+        let (shown, held) = (&self.tokens[actor], &self.tokens[subject]);
+        let belongs = actor != subject && shown.session == held.session;
+        if !belongs || shown.holder != request.holder || !self.is_good(actor) {
+            request.wrong.insert("invalid_request");
+        }
+        request.bounds.push(shown.expires);
+    }
+
+    /// The client's proof beside a subject's token: its secret, or its platform's token. Answers with what
     /// is found out only when it is claimed. A job whose platform gives it one token needs it for its
     /// further hops: in the session that it opened it proves the client again.
     fn beside(
@@ -217,7 +257,8 @@ impl Model {
     /// A proof is spent before the session is asked, and stays spent if that refuses.
     fn spend(&mut self, proof: Option<usize>, request: &Request) {
         if let Some(proof) = proof.filter(|_| request.wrong.is_empty()) {
-            self.proofs[proof].spent = true;
+            let proof = &mut self.proofs[proof];
+            proof.spent = proof.whose.is_single_use();
         }
     }
 
@@ -267,7 +308,7 @@ impl Model {
             actors: request.actors,
             target: request.target,
             scopes: request.granted,
-            expires: ends.min(self.now + request.target.secs()),
+            expires: ends.min(self.now + self.lifetimes.of(request.target)),
             rules: request.rules,
             decided: self.measures,
             revoked: false,

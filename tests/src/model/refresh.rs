@@ -7,11 +7,6 @@ use super::acts::{App, Target};
 use super::issue::Request;
 use super::{Expected, LATE_SECS, MARGIN_SECS, Model, Subject, Token};
 
-/// How long an unused refresh token lives here.
-pub const REFRESH_SECS: i64 = 600;
-/// For so long after a refresh its answer may be asked for again.
-const GRACE_SECS: i64 = 30;
-
 /// A refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refresh {
@@ -50,7 +45,8 @@ impl Model {
     fn give(&mut self, family: usize) -> Refresh {
         let Family { root, last, turned } = self.families[family];
         let ends = self.sessions[self.tokens[root].session].ends;
-        let refresh = Refresh { family, number: last, expires: ends.min(turned + REFRESH_SECS) };
+        let expires = ends.min(turned + self.lifetimes.refresh_secs);
+        let refresh = Refresh { family, number: last, expires };
         self.refreshes.push(refresh);
         refresh
     }
@@ -95,7 +91,7 @@ impl Model {
         }
         let Family { last, turned, .. } = self.families[family];
         if request.wrong.is_empty() && late.is_empty() {
-            let again = number + 1 == last && self.now - turned <= GRACE_SECS;
+            let again = number + 1 == last && self.now - turned <= self.lifetimes.grace_secs;
             if number == last {
                 self.families[family].last += 1;
                 self.families[family].turned = self.now;
@@ -142,6 +138,7 @@ impl Model {
     /// When refresh tokens are over, or are not given again.
     pub(super) fn refresh_ends(&self) -> impl Iterator<Item = i64> {
         let unused = self.refreshes.iter().map(|refresh| refresh.expires);
-        unused.chain(self.families.iter().map(|family| family.turned + GRACE_SECS))
+        let grace = self.lifetimes.grace_secs;
+        unused.chain(self.families.iter().map(move |family| family.turned + grace))
     }
 }
