@@ -93,3 +93,16 @@ pub fn proof(party: &str, method: &str, url: &str, token: Option<&str>, now: i64
 
 /// The media type of a form.
 pub const TYPE: &str = "application/x-www-form-urlencoded";
+
+/// Token exchange, as `grant_type` (RFC 8693).
+pub const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// An assertion as grant, as `grant_type` (RFC 7523).
+pub const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// A JWT that proves the client, as `client_assertion_type` (RFC 7523).
+pub const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// Any JWT, as a token type (RFC 8693).
+pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// A token of ours, as a token type (RFC 8693).
+pub const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// An ID token, as a token type (RFC 8693).
+pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";

@@ -14,18 +14,11 @@ use writ_core::operator::Step;
 use self::stage::KNOWN;
 pub use self::stage::{Stage, brief};
 use crate::client::Answer;
-use crate::forms::form;
+use crate::forms::{ACCESS, ASSERTION, BEARER, EXCHANGE, ID_TOKEN, JWT, form};
 use crate::model::acts::{Act, App, Slot, Target};
 use crate::model::{Expected, Model, Refresh, SIGN_IN_SECS, Subject, Token};
 use crate::operator;
 use crate::target::clock;
-
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
-const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 /// An act that took longer than this may have come before or after what ended meanwhile.
 const LATE_SECS: i64 = 2;

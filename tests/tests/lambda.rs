@@ -1,10 +1,7 @@
 //! The Lambda function's running bootstrap on what only this platform has: its wrapping key in KMS.
 
-use writ_tests::forms::{ASSISTANT, post};
+use writ_tests::forms::{ACCESS, ASSISTANT, EXCHANGE, post};
 use writ_tests::running::Running;
-
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// Every other test starts the function with its wrapping key in Secrets Manager.
 #[test]

@@ -8,7 +8,10 @@ use writ_core::keys::Rotation;
 use writ_core::operator::Step;
 use writ_core::principals::{Measure, Whom};
 use writ_core::publish;
-use writ_tests::forms::{ASSISTANT, FILES_API, form, post, token_request};
+use writ_tests::forms::{
+    ACCESS, ASSERTION, ASSISTANT, BEARER, EXCHANGE, FILES_API, ID_TOKEN, JWT, form, post,
+    token_request,
+};
 use writ_tests::operator;
 use writ_tests::schedule::invariants;
 use writ_tests::schedule::scene::exchange;
@@ -368,12 +371,6 @@ fn rotate_all(world: &World) -> Request {
     by(world, &Step::rotation(Rotation::Emergency))
 }
 
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
-const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const GRANT: Field<'static> = ("grant_type", "client_credentials");
 const ITSELF: Field<'static> = ("audience", "assistant");
 const FILES: Field<'static> = ("resource", "https://files.example/api");
